@@ -1,0 +1,117 @@
+"""What every metric is made of: items, the score of a clip, and the two ways of having none.
+
+A clip has one of three ends: it is scored (a `ClipScore`), it cannot be scored because of its input
+(`UndefinedMetric`) or because of the model (`FailedPrediction`). Where both apply, the input is
+blamed, so that the same clips are undefined for every model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Signal = NDArray[np.float64]
+
+
+class UndefinedMetric(ValueError):  # noqa: N818 - a clip's end, not an error of ours
+    """The input's fault: no model could be scored on this clip.
+
+    `reason` is a short slug that is counted ("silent_reference", "too_short"), `detail` a sentence.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        # Both go to ValueError so that the exception survives pickling between workers.
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class FailedPrediction(ValueError):  # noqa: N818 - a clip's end, not an error of ours
+    """The model's fault: "silent_estimate", "not_finite", "wrong_length" or "wrong_sources"."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+@dataclass(frozen=True)
+class TextItem:
+    """One utterance: what was said and what was recognised, both raw."""
+
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True, eq=False)
+class SignalItem:
+    """One clip's signals, at one sample rate.
+
+    `references` and `estimates` are `(sources, time)` float64; the estimates are already in the
+    references' order, and `permutation[i]` says which of the model's outputs became estimate `i`.
+    `mixture` is `(time,)`: what the model heard, at the evaluation rate. `sample_rate` is in Hz.
+    """
+
+    references: Signal
+    estimates: Signal
+    mixture: Signal
+    sample_rate: int
+    permutation: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """The score of one clip: `numerator / denominator`.
+
+    A pooled metric (WER) carries its counts; any other carries its value over 1. `detail` is JSON:
+    "sources" lists the values of several sources, "capped" is true where a cap of ±100 dB was hit.
+    """
+
+    numerator: float
+    denominator: float = 1.0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float | None:
+        """The clip's own value; None where the denominator is 0 (an empty reference text)."""
+        return self.numerator / self.denominator if self.denominator else None
+
+    @property
+    def capped(self) -> bool:
+        """Whether any part of the value was cut to the cap."""
+        return bool(self.detail.get("capped", False))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as data: what it is called, how it reads, and where its function lives.
+
+    `unit` is "dB", "%", "MOS" or "" and `scale` the factor from value to unit (100 for "%").
+    `pooled`: numerators and denominators are summed before dividing; otherwise it is a mean over
+    clips. `item` names what it scores ("text" or "signal"). `function` is "module:function", loaded
+    when first used; it takes an item and the parameters. `parameters` are the defaults; `libraries`
+    are the distributions whose version changes the number.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    version: str
+    pooled: bool
+    item: str
+    function: str
+    parameters: Mapping[str, Any]
+    summary: str
+    libraries: tuple[str, ...] = ()
+    scale: float = 1.0

@@ -1,0 +1,298 @@
+"""How sure one may be: 95 % intervals that know that clips of one speaker resemble each other.
+
+Whole clusters (speakers, sessions) are resampled by a Poisson bootstrap, with weights that depend
+on nothing but the cluster id and the replicate, so that every model is judged under the same
+weights and no sharding, order or subset changes them. The interval is the *expanded* percentile
+one: quantiles at Φ(±t(0.975, ν) √k), where for one dataset of G clusters ν = G - 1 and k = G / (G -
+1).
+
+Everything that a board shows is a sum of ratios with coefficients: a dataset's value, a domain's
+(the unweighted mean over its datasets), a gap (one domain minus another), a paired difference of
+two models. So there is one engine, `combine`, over `Term`s, and thin names for the uses.
+
+For several datasets, with z the linearised contribution of a cluster: k is the ratio of the
+variance with each dataset's G / (G - 1) to the one without, and ν is Welch and Satterthwaite's,
+both of which are the above for one. Datasets that share clusters count as one part with the fewest
+degrees of freedom among them. Any dataset under 3 clusters: no interval. Any under 6: value ±
+t(0.975, ν) √variance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.tally import Tally
+
+REPLICATES = 1000
+LEVEL = 0.95
+FEWEST_CLUSTERS = 3  # below, no interval
+BOOTSTRAP_CLUSTERS = 6  # from here the bootstrap holds its level; below, t
+
+# ⌊P(Poisson(1) ≤ k) · 2^64⌋ for k = 0…19: a weight is how many of these a raw 64-bit integer
+# reaches.
+_THRESHOLDS = np.array(
+    [
+        0x5E2D58D8B3BCDF1A,
+        0xBC5AB1B16779BE35,
+        0xEB715E1DC1582DC2,
+        0xFB23979734A252F1,
+        0xFF1025F59174DC3D,
+        0xFFD90F3BA4055E19,
+        0xFFFA8B71FC72C913,
+        0xFFFF540C0914B3C9,
+        0xFFFFED1F4AA8F120,
+        0xFFFFFE216E641462,
+        0xFFFFFFD4D85D3183,
+        0xFFFFFFFC6DA262B4,
+        0xFFFFFFFFBA12D178,
+        0xFFFFFFFFFB07C64C,
+        0xFFFFFFFFFFAB8EA5,
+        0xFFFFFFFFFFFABE22,
+        0xFFFFFFFFFFFFB11A,
+        0xFFFFFFFFFFFFFBA1,
+        0xFFFFFFFFFFFFFFC5,
+        0xFFFFFFFFFFFFFFFD,
+    ],
+    dtype=np.uint64,
+)
+
+Key = tuple[str, str]  # salt, cluster id: what is resampled as one
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval in the metric's own scale, how it was made, and over how many clusters."""
+
+    low: float
+    high: float
+    method: str  # "bootstrap" or "t"
+    clusters: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; both None where something that it needs was not scored."""
+
+    value: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One dataset's share in a combination: `coefficient` times the tally's value.
+
+    Terms of one `salt` are resampled together where their cluster ids agree, those of different
+    salts independently.
+    """
+
+    coefficient: float
+    tally: Tally
+    salt: str = ""
+
+
+def weights(
+    clusters: Sequence[str], replicates: int = REPLICATES, *, salt: str = ""
+) -> NDArray[np.uint8]:
+    """Poisson(1) weights `(replicates, clusters)`, each fixed by salt, id and replicate alone.
+
+    Fewer replicates are the first rows of more. The raw integers are Philox's, keyed by SHA-256 of
+    the salt and the id, whose stream numpy keeps stable.
+    """
+    columns = [_column(cluster, replicates, salt) for cluster in clusters]
+    return np.stack(columns, axis=1) if columns else np.zeros((replicates, 0), np.uint8)
+
+
+@lru_cache(maxsize=1 << 14)
+def _column(cluster: str, replicates: int, salt: str) -> NDArray[np.uint8]:
+    digest = hashlib.sha256(f"{len(salt)}:{salt}{cluster}".encode()).digest()
+    raw = np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(replicates)
+    column = np.searchsorted(_THRESHOLDS, raw, side="right").astype(np.uint8)
+    column.flags.writeable = False
+    return column
+
+
+def interval(tally: Tally, *, replicates: int = REPLICATES) -> Interval | None:
+    """The interval of one tally's value; None under 3 clusters or without a value."""
+    return combine([Term(1.0, tally)], replicates=replicates).interval
+
+
+def domain(tallies: Sequence[Tally], *, replicates: int = REPLICATES) -> Estimate:
+    """The unweighted mean over a domain's datasets, a tally each; None unless all have a value."""
+    return combine(_mean(tallies), replicates=replicates)
+
+
+def difference(
+    side_a: Sequence[Tally],
+    side_b: Sequence[Tally],
+    *,
+    paired: bool = False,
+    replicates: int = REPLICATES,
+) -> Estimate:
+    """The domain value of `side_a` minus that of `side_b`.
+
+    The sides are resampled independently, even where cluster ids agree. `paired` resamples them
+    together: both must then be clustered by the same ids (ValueError where none agree).
+    """
+    if paired and not _ids(side_a) & _ids(side_b):
+        raise ValueError(
+            "paired: expected cluster ids on both sides, found none in common; cluster them alike"
+        )
+    salt_a, salt_b = ("", "") if paired else ("a", "b")
+    return combine(
+        [*_mean(side_a, salt=salt_a), *_mean(side_b, -1.0, salt=salt_b)], replicates=replicates
+    )
+
+
+def gap(
+    synthetic: Sequence[Tally],
+    real: Sequence[Tally],
+    *,
+    higher_is_better: bool,
+    paired: bool = False,
+    replicates: int = REPLICATES,
+) -> Estimate:
+    """How much worse real life is: positive means worse there, whichever way the metric points.
+
+    `paired` only where the clips of both sides carry shared pair ids, and cluster ids made from
+    them.
+    """
+    sides = (synthetic, real) if higher_is_better else (real, synthetic)
+    return difference(*sides, paired=paired, replicates=replicates)
+
+
+def compare(
+    model_a: Sequence[Tally], model_b: Sequence[Tally], *, replicates: int = REPLICATES
+) -> Estimate:
+    """Model a minus model b over the same datasets and clips, under the same weights.
+
+    The tallies correspond one to one and must cover the clips that both models scored, no others
+    (`tally.common`); ValueError where clusters or their numbers of clips differ.
+    """
+    pairs = list(zip(model_a, model_b, strict=True))
+    for a, b in pairs:
+        if a.clusters != b.clusters or not np.array_equal(a.clips, b.clips):
+            raise ValueError(
+                f"expected the same clips on both sides, found {a.scored} and {b.scored}; "
+                "keep those that both models scored"
+            )
+    return combine([*_mean(model_a), *_mean(model_b, -1.0)], replicates=replicates)
+
+
+def combine(terms: Sequence[Term], *, replicates: int = REPLICATES) -> Estimate:
+    """The sum of coefficient times value over the terms; None if any term has no value."""
+    values = [term.tally.value for term in terms]
+    known = [value for value in values if value is not None]
+    if not terms or len(known) < len(terms):
+        return Estimate(None, None)
+    value = sum(term.coefficient * part for term, part in zip(terms, known, strict=True))
+    return Estimate(value, _interval(terms, value, replicates))
+
+
+def replicate_values(terms: Sequence[Term], *, replicates: int = REPLICATES) -> Floats:
+    """The combination under each replicate's weights `(replicates,)`; NaN over denominator 0."""
+    total = np.zeros(replicates)
+    for term in terms:
+        drawn = weights(term.tally.clusters, replicates, salt=term.salt).astype(np.int64)
+        above, below = drawn @ term.tally.numerators, drawn @ term.tally.denominators
+        ratio = np.full(replicates, np.nan)
+        np.divide(above, below, out=ratio, where=below != 0)
+        total += term.coefficient * ratio
+    return total
+
+
+def _interval(terms: Sequence[Term], value: float, replicates: int) -> Interval | None:
+    fewest = min(len(term.tally.clusters) for term in terms)
+    if fewest < FEWEST_CLUSTERS:
+        return None
+    count = len({(term.salt, cluster) for term in terms for cluster in term.tally.clusters})
+    variance, inflation, freedom = _linearised(terms)
+    reach = _t_quantile(freedom)
+    if fewest < BOOTSTRAP_CLUSTERS:
+        margin = reach * variance**0.5
+        return Interval(value - margin, value + margin, "t", count)
+    tail = _normal_probability(-reach * inflation**0.5)
+    drawn = replicate_values(terms, replicates=replicates)
+    low, high = np.quantile(drawn[~np.isnan(drawn)], [tail, 1 - tail])
+    return Interval(float(low), float(high), "bootstrap", count)
+
+
+def _linearised(terms: Sequence[Term]) -> tuple[float, float, float]:
+    """(variance, its ratio to the bootstrap's, degrees of freedom) of a combination."""
+    variances, plain, freedoms = [], 0.0, []
+    for part in _parts(terms):
+        unbiased, biased = _sum_by_cluster(part, _unbiased), _sum_by_cluster(part, _biased)
+        variances.append(sum(z * z for z in unbiased.values()))
+        plain += sum(z * z for z in biased.values())
+        freedoms.append(min(len(term.tally.clusters) for term in part) - 1)
+    variance = sum(variances)
+    if variance == 0.0 or plain == 0.0:
+        return 0.0, 1.0, float(min(freedoms))
+    freedom = variance**2 / sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
+    return variance, variance / plain, freedom
+
+
+def _biased(term: Term) -> Floats:
+    """What each cluster adds, to first order: coefficient (n - R d) / D; the sum is 0."""
+    above, below = (
+        term.tally.numerators.astype(np.float64),
+        term.tally.denominators.astype(np.float64),
+    )
+    ratio = above.sum() / below.sum()
+    return np.asarray(term.coefficient * (above - ratio * below) / below.sum())
+
+
+def _unbiased(term: Term) -> Floats:
+    count = len(term.tally.clusters)
+    return np.asarray(_biased(term) * (count / (count - 1)) ** 0.5)
+
+
+def _sum_by_cluster(terms: Sequence[Term], linearise: Callable[[Term], Floats]) -> dict[Key, float]:
+    sums: dict[Key, float] = defaultdict(float)
+    for term in terms:
+        for cluster, z in zip(term.tally.clusters, linearise(term).tolist(), strict=True):
+            sums[term.salt, cluster] += z
+    return sums
+
+
+def _parts(terms: Sequence[Term]) -> list[list[Term]]:
+    """The terms in groups that share no cluster with one another."""
+    groups: list[tuple[set[Key], list[Term]]] = []
+    for term in terms:
+        keys, members = {(term.salt, cluster) for cluster in term.tally.clusters}, [term]
+        apart = []
+        for other_keys, others in groups:
+            if keys & other_keys:
+                keys, members = keys | other_keys, [*others, *members]
+            else:
+                apart.append((other_keys, others))
+        groups = [*apart, (keys, members)]
+    return [members for _, members in groups]
+
+
+def _mean(tallies: Sequence[Tally], sign: float = 1.0, *, salt: str = "") -> list[Term]:
+    # An empty side has no value: the zero tally says so.
+    return [Term(sign / max(len(tallies), 1), tally, salt) for tally in tallies or [Tally.zero()]]
+
+
+def _ids(tallies: Sequence[Tally]) -> set[str]:
+    return {cluster for tally in tallies for cluster in tally.clusters}
+
+
+def _t_quantile(freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _normal_probability(z: float) -> float:
+    from scipy.special import ndtr
+
+    return float(ndtr(z))

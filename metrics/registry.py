@@ -1,0 +1,221 @@
+"""The metrics by name, and a metric with its parameters fixed.
+
+Adding a metric is one entry here, one function `(item, parameters) -> ClipScore` and one test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from metrics.base import ClipScore, Metric, SignalItem, TextItem
+from metrics.perceptual import check_pesq_mode, pesq_mode
+from metrics.text import normaliser_name
+
+ITEMS: dict[str, type] = {"text": TextItem, "signal": SignalItem}
+
+
+def _text(name: str, title: str, summary: str) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        unit="%",
+        scale=100.0,
+        higher_is_better=False,
+        version="1",
+        pooled=True,
+        item="text",
+        function=f"metrics.text:score_{name}",
+        parameters={"normaliser": "none"},
+        libraries=("jiwer",),
+        summary=summary,
+    )
+
+
+def _signal(name: str, title: str, summary: str, **fields: Any) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        higher_is_better=True,
+        version="1",
+        pooled=False,
+        item="signal",
+        parameters={"sample_rate": None, **fields.pop("parameters", {})},
+        summary=summary,
+        **fields,
+    )
+
+
+_ALL = (
+    _text("wer", "WER", "word errors over reference words, pooled"),
+    _text("cer", "CER", "character errors over reference characters, pooled"),
+    _signal(
+        "si_snr",
+        "SI-SNR",
+        "scale-invariant SNR without the means",
+        unit="dB",
+        function="metrics.signal:score_si_snr",
+    ),
+    _signal(
+        "si_snri",
+        "SI-SNRi",
+        "SI-SNR minus that of the mixture",
+        unit="dB",
+        function="metrics.signal:score_si_snri",
+    ),
+    _signal(
+        "si_sdr",
+        "SI-SDR",
+        "scale-invariant SDR, means left in",
+        unit="dB",
+        function="metrics.signal:score_si_sdr",
+    ),
+    _signal(
+        "pesq",
+        "PESQ",
+        "perceived quality, narrow-band under 16 kHz, wide-band from there",
+        unit="MOS",
+        function="metrics.perceptual:score_pesq",
+        parameters={"mode": None},
+        libraries=("pesq", "soxr"),
+    ),
+    _signal(
+        "stoi",
+        "STOI",
+        "short-time intelligibility",
+        unit="",
+        function="metrics.perceptual:score_stoi",
+        libraries=("pystoi",),
+    ),
+    _signal(
+        "estoi",
+        "ESTOI",
+        "extended short-time intelligibility",
+        unit="",
+        function="metrics.perceptual:score_estoi",
+        libraries=("pystoi",),
+    ),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric with every parameter fixed: what a score table and a board row are named by.
+
+    `parameters` holds all of the metric's parameters in their canonical form ("basic" is recorded
+    as "basic-1"). Make one with `spec`, which checks them.
+    """
+
+    metric: Metric
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.metric.name
+
+    def record(self) -> dict[str, Any]:
+        """What the number depends on, as JSON: name, version, parameters, library versions."""
+        libraries = {name: installed_version(name) for name in self.metric.libraries}
+        parameters = dict(self.parameters)
+        return {
+            "name": self.name,
+            "version": self.metric.version,
+            "parameters": parameters,
+            "libraries": libraries,
+        }
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of SHA-256 over the canonical JSON of `record()`."""
+        text = json.dumps(self.record(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def score(self, item: TextItem | SignalItem) -> ClipScore:
+        """The score of one clip; raises UndefinedMetric or FailedPrediction for the two other ends.
+
+        TypeError for an item of another kind, ValueError for a sample rate other than the declared
+        one (a declared rate of None accepts any).
+        """
+        wanted = ITEMS[self.metric.item]
+        if not isinstance(item, wanted):
+            raise TypeError(
+                f"{self.name}: expected a {wanted.__name__}, found {type(item).__name__}"
+            )
+        parameters = dict(self.parameters)
+        if isinstance(item, SignalItem):
+            _check_item_rate(self.name, parameters.pop("sample_rate", None), item.sample_rate)
+        score: ClipScore = _function(self.metric.function)(item, **parameters)
+        return score
+
+
+def spec(name: str, **parameters: Any) -> MetricSpec:
+    """The metric `name` with its defaults overridden; ValueError names the nearest known name."""
+    metric = METRICS.get(name)
+    if metric is None:
+        raise ValueError(_unknown("metric", name, METRICS))
+    for parameter in parameters:
+        if parameter not in metric.parameters:
+            raise ValueError(_unknown(f"parameter of {name}", parameter, metric.parameters))
+    merged = {**metric.parameters, **parameters}
+    return MetricSpec(metric, _canonical(name, merged))
+
+
+def _canonical(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    checked = {
+        key: _CANONICAL[key](value) if key in _CANONICAL else value
+        for key, value in parameters.items()
+    }
+    if name == "pesq" and checked["sample_rate"] is not None:
+        pesq_mode(checked["sample_rate"], checked["mode"])
+    return checked
+
+
+def _canonical_rate(rate: Any) -> int | None:
+    if rate is not None and (type(rate) is not int or rate <= 0):
+        raise ValueError(
+            f"sample_rate: expected Hz as a positive int, or None for any, found {rate!r}"
+        )
+    return None if rate is None else int(rate)
+
+
+def _canonical_mode(mode: Any) -> Any:
+    if mode is not None:
+        check_pesq_mode(mode)
+    return mode
+
+
+_CANONICAL: dict[str, Callable[[Any], Any]] = {
+    "normaliser": normaliser_name,
+    "sample_rate": _canonical_rate,
+    "mode": _canonical_mode,
+}
+
+
+def _check_item_rate(name: str, declared: int | None, found: int) -> None:
+    if declared is not None and declared != found:
+        raise ValueError(
+            f"{name}: expected signals at {declared} Hz, found {found} Hz; resample them first"
+        )
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"unknown {what} {name!r}; {hint}known: {', '.join(names)}"
+
+
+@cache
+def _function(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
