@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= realear
+REAL ?=
+
+.PHONY: help install demo test test-slow check format bench docs clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(INSTALLED)
+
+install: $(INSTALLED)  ## make .venv and install RealEar into it, in the exact versions of constraints.txt
+
+demo: $(INSTALLED)  ## a leaderboard from nothing: `make demo`, or with your recordings `make demo REAL=folder`
+	$(BIN)/realear demo --out $(OUT) $(if $(REAL),--real $(REAL))
+
+test: $(INSTALLED)  ## the test suite (minutes)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(INSTALLED)  ## the long tests, too
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+check: $(INSTALLED)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## let ruff put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)  ## speed as a ratio to a named peer, side by side in one run
+	$(BIN)/python -m tests.bench
+
+docs: $(INSTALLED)  ## print every command's help as one page: docs/commands.md
+	$(BIN)/python -m pipelines.manual > docs/commands.md
+
+clean:  ## remove what the commands above made, but for .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,150 @@
+"""What a user may write into a suite, and the checks that need no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pipelines import schema, tasks
+from pipelines.records import DOMAINS, RealEarError, digest
+from pipelines.schema import NAME, Config, nearest
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Domain = Literal["synthetic", "simulated", "real"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DatasetConfig(Config):
+    """A dataset: recordings (`corpus`), generated (`recipe`) or prepared before (`path`)."""
+
+    domain: Domain
+    corpus: dict[str, Any] | None = None
+    recipe: dict[str, Any] | None = None
+    path: str | None = None
+    licence: str = "unknown"
+    language: str = ""
+    redistribute: bool = False
+    tolerate: Share = 0.0  # share of clips that may be refused
+    sample_rate: Annotated[int, Field(ge=1_000, le=384_000)] | None = None  # Hz; None: as recorded
+    channel: Annotated[int, Field(ge=0)] | None = None  # None: the mean of all
+    shards: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None  # take this many clips, chosen by key hash
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DatasetConfig:
+        given = [name for name in ("corpus", "recipe", "path") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of corpus, recipe, path, found {given or 'none'}")
+        if self.recipe is not None and self.domain == "real":
+            raise ValueError("what a recipe makes is synthetic or simulated, never real")
+        return self
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Datasets that must be made before this one."""
+        of = (self.recipe or {}).get("of", ())
+        return (of,) if isinstance(of, str) else tuple(of)
+
+
+class ModelConfig(Config):
+    """A model under a name of the user's own, with parameters."""
+
+    model: str
+    parameters: dict[str, Any] = {}
+
+
+class ComparisonConfig(Config):
+    """One board: a task, its models, the datasets of each domain, the metrics (the first ranks)."""
+
+    task: str
+    title: str = ""
+    models: Annotated[list[str], Field(min_length=1)]
+    metrics: dict[str, dict[str, Any] | None] = {}
+    synthetic: list[str] = []
+    simulated: list[str] = []
+    real: list[str] = []
+    sample_rate: int | None = None  # Hz at which signals are compared; None: the lowest of all
+
+    def datasets(self) -> list[tuple[str, str]]:
+        """(domain, dataset) of every dataset named."""
+        return [(domain, name) for domain in DOMAINS for name in getattr(self, domain)]
+
+    def wanted(self) -> dict[str, dict[str, Any]]:
+        """Metric name to parameters, in order; the task's own where none is named."""
+        if not self.metrics:
+            return {name: {} for name in tasks.get(self.task).metrics}
+        return {name: dict(parameters or {}) for name, parameters in self.metrics.items()}
+
+
+class Suite(Config):
+    """An evaluation: datasets, models, and the comparisons that make its boards."""
+
+    name: Name
+    title: str = ""
+    tolerate: Share = 0.0  # share of clips that a model may fail on and still be ranked
+    datasets: Annotated[dict[Name, DatasetConfig], Field(min_length=1)]
+    models: dict[Name, ModelConfig] = {}
+    comparisons: Annotated[dict[Name, ComparisonConfig], Field(min_length=1)]
+
+    def model(self, name: str) -> ModelConfig:
+        """What a comparison's model name stands for: defined in the suite, or a registry's."""
+        return self.models.get(name) or ModelConfig(model=name)
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that the suite says."""
+        return digest(self.model_dump(mode="json"))
+
+
+def parse_suite(value: Any, where: str) -> Suite:
+    """A checked suite; RealEarError naming what is wrong and the nearest right word."""
+    suite = schema.validate(Suite, value, where)
+    for name, dataset in suite.datasets.items():
+        _known(dataset.needs, suite.datasets, f"{where}: datasets.{name}.recipe.of")
+    for name, comparison in suite.comparisons.items():
+        _check_comparison(suite, comparison, f"{where}: comparisons.{name}")
+    return suite
+
+
+def load_suite(path: str) -> Suite:
+    """Read and check a suite file."""
+    return parse_suite(schema.load_yaml(path), path)
+
+
+def _known(names: Any, known: Mapping[str, Any], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise RealEarError(f"{where}: unknown dataset {name!r}: {nearest(name, known)}")
+
+
+def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) -> None:
+    tasks.get(comparison.task)
+    listed = comparison.datasets()
+    if not listed:
+        raise RealEarError(f"{where}: expected datasets under synthetic, simulated or real")
+    for domain, name in listed:
+        _known([name], suite.datasets, where)
+        if suite.datasets[name].domain != domain:
+            raise RealEarError(
+                f"{where}: dataset {name!r} is {suite.datasets[name].domain}, "
+                f"but listed under {domain}"
+            )
+
+
+def making_order(suite: Suite) -> list[str]:
+    """Datasets so that each comes after those that it is made of; RealEarError on a circle."""
+    order: list[str] = []
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise RealEarError(f"datasets are made of each other: {' → '.join((*above, name))}")
+        if name not in order:
+            for other in suite.datasets[name].needs:
+                visit(other, (*above, name))
+            order.append(name)
+
+    for name in suite.datasets:
+        visit(name, ())
+    return order

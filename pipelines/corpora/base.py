@@ -1,0 +1,92 @@
+"""The contract of a corpus reader, and what all readers share: keys, and transcripts as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.records import Entry, Failure, RealEarError
+from pipelines.schema import Config
+
+LONGEST_KEY = 80  # characters: leaves room for ".s1.flac" within the 100 of a tar name
+# What counts as a recording in a folder. Some of these libsndfile cannot decode: they are listed
+# all the same, so that they end as counted failures and not as files that nobody saw.
+SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .au .caf .w64 .rf64 .sph .wv .m4a .aac .wma .amr "
+    ".mp4 .webm .mka".split()
+)
+
+
+class Corpus(Config):
+    """A collection of recordings in a folder.
+
+    `name` goes into cluster ids (`corpus/speaker`): clips of one speaker in two datasets of one
+    corpus are one cluster. Default: the folder's own name.
+    """
+
+    folder: str
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The corpus's name."""
+        return self.name or Path(self.folder).resolve().name
+
+    @abstractmethod
+    def listed(self) -> Iterator[Entry]:
+        """Every clip, in any order, keys as they come; nothing may be left out."""
+
+    def entries(self) -> list[Entry]:
+        """Every clip with a sound key; the second of two equal keys becomes a counted failure."""
+        if not Path(self.folder).is_dir():
+            raise RealEarError(f"expected a folder of recordings, found none at {self.folder}")
+        return list(unique(self.listed()))
+
+
+def unique(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Mark the later of entries with equal keys; give each of those a key of its own."""
+    seen: dict[str, int] = {}
+    for entry in entries:
+        count = seen[entry.key] = seen.get(entry.key, 0) + 1
+        if count == 1:
+            yield entry
+        else:
+            fault = Failure(entry.key, "prepare", "duplicate_key", f"stands {count} times or more")
+            yield replace(entry, key=f"{entry.key}~{count}", fault=fault)
+
+
+def sound_key(name: str) -> str:
+    """A key that every reader of tars accepts: ASCII letters, digits, `_`, `-`; up to 80 characters.
+
+    A name that has to be changed for it gets a hash of the original, so that different names never
+    meet in one key. A folder separator alone becomes `-`.
+    """
+    plain = name.replace("/", "-")
+    key = re.sub(r"[^A-Za-z0-9_-]", "_", plain)
+    if key == plain and 0 < len(key) <= LONGEST_KEY:
+        return key
+    tag = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{key[: LONGEST_KEY - 9]}-{tag}"
+
+
+def recordings(folder: str) -> list[str]:
+    """Every recording below a folder, relative, `/` between folders, sorted."""
+    root = Path(folder)
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+
+
+def text_fault(key: str, *values: str | None) -> Failure | None:
+    """A failure if any text came from bytes that are not UTF-8 (read with surrogateescape)."""
+    for value in values:
+        if value is not None and any("\udc80" <= letter <= "\udcff" for letter in value):
+            shown = value.encode("utf-8", "surrogateescape")[:60]
+            return Failure(key, "prepare", "not_utf8", f"the text is not UTF-8: {shown!r}")
+    return None

@@ -1,0 +1,147 @@
+"""Engines: where a pipeline runs. Local by default, or whatever Beam's own options name.
+
+What the command line does not know goes to Beam's `PipelineOptions`; what Beam does not know either
+is an error, where Beam alone would only warn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.records import RealEarError
+from pipelines.schema import nearest
+
+LOCAL = ("local", "FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
+REFUSED = {
+    "DaskRunner": "it is silently wrong in Beam 2.77: only the last sink runs",
+    "RayRunner": "it is no longer kept up",
+}
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PRA_NUM_THREADS")
+PACKAGES = ("leaderboards", "metrics", "models", "pipelines")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A runner, how many local workers, and Beam arguments passed on as they came."""
+
+    runner: str = "local"
+    workers: int = 1
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Beam's in-process runner does the work."""
+        return self.runner in LOCAL
+
+
+def engine(runner: str = "local", workers: int = 0, arguments: Sequence[str] = ()) -> Engine:
+    """An engine after checking every word of it; `workers=0`: one a core."""
+    if runner in REFUSED:
+        raise RealEarError(f"--runner {runner} is not offered: {REFUSED[runner]}")
+    if "multi_threading" in " ".join(arguments):
+        raise RealEarError(
+            "Beam's multi_threading mode drops elements in silence (Beam 2.77): "
+            "leave it out; RealEar uses processes"
+        )
+    _refuse_unknown(arguments)
+    return Engine(runner, workers or len(os.sched_getaffinity(0)), tuple(arguments))
+
+
+def options(chosen: Engine) -> Any:
+    """Beam's `PipelineOptions` for an engine."""
+    from apache_beam.options.pipeline_options import (
+        DirectOptions,
+        PipelineOptions,
+        StandardOptions,
+    )
+
+    found = PipelineOptions(list(chosen.arguments))
+    if chosen.is_local:
+        found.view_as(DirectOptions).direct_num_workers = chosen.workers
+    else:
+        found.view_as(StandardOptions).runner = chosen.runner
+    return found
+
+
+def runner(chosen: Engine) -> Any:
+    """The runner to hand to `beam.Pipeline`: None where the options name it.
+
+    Local: Beam's FnApiRunner by its class (the name DirectRunner would download another runner),
+    in this process for one worker, else with worker processes of our own.
+    """
+    if not chosen.is_local:
+        return None
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    if chosen.workers == 1:
+        return FnApiRunner()
+    # Beam 2.77 flushes its buffers from a second thread without a lock, and loses elements.
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+    # Workers start by `python -m`: a folder `models` where the user stands would win.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    command = f"exec {shlex.quote(sys.executable)} -m pipelines.worker"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+def _subclasses(cls: type) -> Iterator[Any]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    """Beam only logs `Discarding unparseable args` for a misspelt flag."""
+    if not arguments:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    parser = _BeamArgumentParser(allow_abbrev=False, add_help=False)
+    for cls in dict.fromkeys(_subclasses(PipelineOptions)):
+        if "_add_argparse_args" in vars(cls):
+            cls._add_argparse_args(parser)
+    try:
+        _, unknown = parser.parse_known_args(list(arguments))
+    except (SystemExit, argparse.ArgumentError) as error:
+        raise RealEarError(f"Beam does not accept {' '.join(arguments)}") from error
+    if unknown:
+        flags = [name for action in parser._actions for name in action.option_strings]
+        remedy = nearest(unknown[0].split("=")[0], flags + list(REALEAR_FLAGS))
+        raise RealEarError(f"unknown option {unknown[0]!r}: {remedy}")
+
+
+REALEAR_FLAGS = ("--out", "--workers", "--runner", "--real", "--tolerate", "--shards", "--help")
+
+
+def check_packages() -> None:
+    """Refuse to run if a folder of the user's hides one of our four packages."""
+    import pipelines
+
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(pipelines.__file__)))  # noqa: PTH
+    for name in PACKAGES:
+        module = sys.modules.get(name) or __import__(name)
+        found = os.path.dirname(os.path.abspath(module.__file__ or ""))  # noqa: PTH
+        expected = os.path.join(ours, name)  # noqa: PTH
+        if found != expected:
+            raise RealEarError(
+                f"package {name!r}: expected {expected}, found {found}: start the command from "
+                "another folder, or set PYTHONSAFEPATH=1"
+            )
+
+
+def lanes(costs: Sequence[float], workers: int) -> list[list[int]]:
+    """Indices packed into one lane a worker, dearest first, each to the lane with least to do."""
+    lane: list[list[int]] = [[] for _ in range(workers)]
+    load = [0.0] * workers
+    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        shortest = load.index(min(load))
+        lane[shortest].append(index)
+        load[shortest] += costs[index]
+    return [indices for indices in lane if indices]

@@ -1,0 +1,118 @@
+"""Make: bring a suite's datasets into being, by preparing recordings or generating clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines import corpora, generate, prepare, transforms
+from pipelines.config import DatasetConfig
+from pipelines.engines import Engine
+from pipelines.records import Part, RealEarError, ToleranceExceeded, digest
+from pipelines.shards import datasets
+from pipelines.shards.datasets import About, Card
+from pipelines.shards.packing import cut
+from pipelines.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Made:
+    """A dataset that is ready: its card and the folder that it lies in."""
+
+    card: Card
+    folder: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for a dataset: parts, their work function, what the card will state."""
+
+    parts: list[Part]
+    work: Callable[[Part], None]
+    about: About
+
+
+def make(
+    name: str, config: DatasetConfig, workspace: Workspace, engine: Engine, others: dict[str, Made]
+) -> Made:
+    """Make a dataset unless it is there, made of the same; ToleranceExceeded if too much failed."""
+    folder = config.path or workspace.dataset(name)
+    if config.path:
+        made = Made(datasets.read_card(folder), folder)
+        _check_domain(name, config, made.card)
+        return made
+    planned = _plan(name, config, folder, others)
+    label = f"{'Generate' if config.recipe is not None else 'Prepare'} {name}"
+    card = _finish(label, folder, planned, engine)
+    check_tolerance(card, config.tolerate, folder)
+    return Made(card, folder)
+
+
+def _plan(name: str, config: DatasetConfig, folder: str, others: dict[str, Made]) -> Plan:
+    if config.recipe is not None:
+        parts, notes = generate.plan(name, folder, config, others)
+        return Plan(parts, generate.make_shard, _about(name, config, notes))
+    corpus = corpora.create(dict(config.corpus or {}), f"datasets.{name}.corpus")
+    entries = corpus.entries()
+    if config.limit is not None:
+        entries = cut(entries, 1)[0][: config.limit] if entries else []
+    job = prepare.Preparing(
+        corpus.folder, corpus.title, tuple(entries), config.sample_rate, config.channel
+    )
+    parts = prepare.plan(name, folder, job, config.shards)
+    if not parts:
+        raise RealEarError(f"dataset {name!r}: expected recordings, found none in {corpus.folder}")
+    return Plan(parts, prepare.make_shard, _about(name, config, prepare.notes(entries)))
+
+
+def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
+    made_by = config.model_dump(
+        mode="json", include={"corpus", "recipe", "sample_rate", "channel", "limit"}
+    )
+    # Where the recordings lay says nothing about what they are, and differs between machines.
+    if made_by["corpus"]:
+        made_by["corpus"].pop("folder", None)
+    return About(
+        name=name,
+        domain=config.domain,
+        made_by=made_by,
+        licence=config.licence,
+        language=config.language,
+        redistribute=config.redistribute,
+        notes=notes,
+    )
+
+
+def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
+    """Do what is missing, then write index, failures and card, unless they stand already."""
+    inputs = digest([repr(planned.about), [part.inputs for part in planned.parts]])
+    done = transforms.run(label, planned.parts, planned.work, engine)
+    if not done:
+        try:
+            card = datasets.read_card(folder)
+        except (RealEarError, ValueError, KeyError, TypeError):
+            card = None
+        if card is not None and card.inputs == inputs:
+            return card
+    return datasets.finish(folder, planned.about, [part.stem for part in planned.parts], inputs)
+
+
+def check_tolerance(card: Card, tolerate: float, folder: str) -> None:
+    """ToleranceExceeded if more of the clips were refused than the user said may be."""
+    listed = card.clips + card.failed
+    if card.failed > tolerate * listed:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in card.refused.items())
+        raise ToleranceExceeded(
+            f"dataset {card.name!r}: {card.failed} of {listed} clips failed ({reasons}), "
+            f"tolerated are {tolerate:.1%}: {folder}/{datasets.FAILURES} names each of them; mend "
+            f"them, or allow them with `tolerate: {card.failed / listed + 0.005:.2f}`"
+        )
+    if not card.clips:
+        raise ToleranceExceeded(f"dataset {card.name!r}: not one of {listed} clips could be used")
+
+
+def _check_domain(name: str, config: DatasetConfig, card: Card) -> None:
+    if card.domain != config.domain:
+        raise RealEarError(
+            f"dataset {name!r}: expected domain {config.domain}, its card says {card.domain}"
+        )

@@ -1,0 +1,158 @@
+"""Predict: a dataset's shards in, prediction shards out, one for one, same names and keys."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import models
+from metrics import FailedPrediction, UndefinedMetric
+from pipelines import stores, tasks
+from pipelines.records import Failure, Part, RealEarError, digest
+from pipelines.shards import sidecars
+from pipelines.shards.datasets import Card, Clip, clips, printable
+from pipelines.shards.tars import TarWriter
+from pipelines.tasks.base import Task
+from pipelines.workspace import Workspace
+
+VERSION = "1"  # bump when the same model would be asked otherwise
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Handling:
+    """A model by name, for a task: what a worker needs to load it and ask it.
+
+    `fingerprint` is the launching process's: a worker whose library versions would give another one
+    refuses to answer under the wrong name.
+    """
+
+    model: str  # display name, the first half of the chain
+    origin: str  # what the registry is asked for
+    task: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    @property
+    def chain(self) -> str:
+        """Model and fingerprint, as folders are named."""
+        return f"{self.model}-{self.fingerprint}"
+
+    def create(self) -> Any:
+        """The model, not loaded."""
+        return models.create(self.origin, **self.parameters)
+
+    def record(self) -> dict[str, Any]:
+        """Everything that the fingerprint covers."""
+        return dict(models.record(self.create(), self.origin))
+
+    def load(self) -> Any:
+        """The model, loaded; RealEarError if this worker's versions give another fingerprint."""
+        model = self.create()
+        found = models.fingerprint(model, self.origin)
+        if found != self.fingerprint:
+            raise RealEarError(
+                f"model {self.model}: expected fingerprint {self.fingerprint}, this worker has "
+                f"{found}: install the same versions on every worker (constraints.txt)"
+            )
+        model.load()
+        return model
+
+    def answer(self, part: Part, model: Any) -> None:
+        """Write one prediction shard."""
+        predict_shard(part, model, tasks.get(self.task))
+
+
+def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -> Handling:
+    """A checked handling; RealEarError where the model, a parameter or its task does not fit."""
+    try:
+        model = models.create(origin, **parameters)
+    except (ValueError, TypeError) as error:
+        raise RealEarError(f"model {name!r}: {error}") from error
+    if model.task != tasks.get(task).name:
+        raise RealEarError(
+            f"model {name!r}: expected one for the task {task!r}, found one for {model.task!r}: "
+            "`realear list models` shows them by task"
+        )
+    return Handling(name, origin, task, dict(parameters), models.fingerprint(model, origin))
+
+
+@dataclass(frozen=True)
+class Asking:
+    """References of one shard to ask a model about."""
+
+    dataset: str  # folder
+    timing: str  # where the wall time goes
+
+
+def plan(workspace: Workspace, card: Card, asked: Handling, *, dataset: str = "") -> list[Part]:
+    """Parts of one model × dataset; `dataset` is its folder if it lies outside the workspace."""
+    folder = workspace.predictions(asked.chain, card.name)
+    version = tasks.get(asked.task).version
+    return [
+        Part(
+            folder=folder,
+            stem=shard.stem,
+            inputs=digest(["predict", VERSION, asked.chain, asked.task, version, shard.content]),
+            clips=shard.clips,
+            seconds=shard.seconds,
+            payload=Asking(
+                dataset or workspace.dataset(card.name),
+                f"{workspace.timing_spool}/{asked.chain}~{card.name}~{shard.stem}.json",
+            ),
+        )
+        for shard in card.shards
+    ]
+
+
+def predict_shard(part: Part, model: Any, task: Task) -> None:
+    """Ask a model about every clip of a shard; write answers, failures and, apart, the wall time."""
+    asking: Asking = part.payload
+    failures: list[Failure] = []
+    digests: list[object] = []
+    seconds = audio = 0.0
+    target = f"{part.folder}/{part.stem}.tar"
+    with stores.partial(target) as name, Path(name).open("wb") as file:
+        writer = TarWriter(file)
+        for clip in clips(asking.dataset, part.stem):
+            started = time.perf_counter()
+            answer = ask(task, model, clip)
+            seconds += time.perf_counter() - started
+            if isinstance(answer, Failure):
+                failures.append(answer)
+                continue
+            audio += clip.row.seconds
+            writer.write(clip.row.key, answer)
+            digests.append([clip.row.key, {name: _sha256(data) for name, data in answer.items()}])
+        writer.close()
+    stores.write_json(asking.timing, {"inputs": part.inputs, "audio": audio, "wall": seconds})
+    content = digest([digests, [failure.key for failure in failures]])
+    sidecars.write(
+        part, [target], content=content, clips_out=len(digests), seconds=audio, failures=failures
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def ask(task: Task, model: Any, clip: Clip) -> dict[str, bytes] | Failure:
+    """A model's answer to one clip as tar members, or why there is none; never an exception."""
+    try:
+        return task.predict(model, clip)
+    except (FailedPrediction, UndefinedMetric) as error:
+        return Failure(clip.row.key, "predict", error.reason, error.detail)
+    except Exception as error:  # whatever a model throws costs one clip, and is counted
+        detail = printable(f"{type(error).__name__}: {error}")
+        return Failure(clip.row.key, "predict", "error", detail)
+
+
+def describe(workspace: Workspace, card: Card, asked: Handling) -> None:
+    """Write `run.json`: what made these predictions."""
+    record = {"chain": asked.chain, "task": asked.task, "dataset": card.name,
+              "dataset_content": card.content, "model": asked.record()}
+    stores.write_json(f"{workspace.predictions(asked.chain, card.name)}/{RUN}", record)

@@ -1,0 +1,142 @@
+"""Prepare: recordings in, verified shards out. Decode, check, mono, resample, FLAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import audio, stores
+from pipelines.audio import BadAudio
+from pipelines.records import Entry, Failure, Part, digest
+from pipelines.shards.packing import Sample, cut, pack, stem
+
+VERSION = "1"  # bump when the same recordings would give other samples
+UNKNOWN = "unknown"  # speaker of clips that name none: one cluster, so no interval is invented
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What the work on one shard needs: its entries and how to treat them."""
+
+    folder: str
+    corpus: str
+    entries: tuple[Entry, ...]
+    sample_rate: int | None = None  # Hz; None keeps each recording's own
+    channel: int | None = None  # None: the mean of all
+
+
+def plan(name: str, target: str, job: Preparing, shards: int | None = None) -> list[Part]:
+    """Parts of a dataset `name` in the folder `target`, one a shard."""
+    parts = []
+    for number, entries in enumerate(cut(job.entries, shards)):
+        facts = [_facts(job.folder, entry) for entry in entries]
+        payload = replace(job, entries=tuple(entries))
+        inputs = digest(
+            ["prepare", VERSION, job.corpus, job.sample_rate, job.channel, facts]
+        )
+        size = sum(fact["bytes"] for fact in facts)
+        parts.append(Part(target, stem(name, number), inputs, len(entries), size / 32_000, payload))
+    return parts
+
+
+def _facts(folder: str, entry: Entry) -> dict[str, object]:
+    """What decides an entry's sample, as far as it can be told without reading the audio."""
+    stamps = []
+    total = 0
+    for path in (entry.audio, entry.clean, *entry.sources):
+        where = Path(folder, path) if path else None
+        if where is not None and where.is_file():
+            found = where.stat()
+            stamps.append([path, found.st_size, found.st_mtime_ns])
+            total += found.st_size
+        else:
+            stamps.append([path, None, None])
+    return {"entry": asdict(entry), "stamps": stamps, "bytes": total}
+
+
+def make_shard(part: Part) -> None:
+    """Write one shard of a dataset (the work function of this step)."""
+    job: Preparing = part.payload
+    pack(part, samples(job))
+
+
+def samples(job: Preparing) -> Iterator[Sample | Failure]:
+    """Every entry as a sample or as a failure, in order."""
+    for entry in job.entries:
+        yield entry.fault or _sample(job, entry)
+
+
+def _sample(job: Preparing, entry: Entry) -> Sample | Failure:
+    try:
+        signals, rate, bits = _signals(job, entry)
+    except BadAudio as error:
+        return Failure(entry.key, "prepare", error.reason, str(error))
+    return Sample(
+        key=entry.key,
+        signals=signals,
+        sample_rate=rate,
+        bits=bits,
+        cluster=f"{job.corpus}/{entry.session or entry.speaker or UNKNOWN}",
+        speaker=entry.speaker,
+        session=entry.session,
+        text=entry.text,
+        labels=entry.labels,
+        provenance={"file": entry.audio},
+    )
+
+
+def _signals(job: Preparing, entry: Entry) -> tuple[dict[str, audio.Signal], int, int]:
+    """All signals of a clip at one rate, with that rate and the bits they need."""
+    names = {"flac": entry.audio}
+    names |= {f"s{n + 1}.flac": path for n, path in enumerate(entry.sources)}
+    if entry.clean:
+        names["clean.flac"] = entry.clean
+    recordings = {name: _decode(job.folder, path) for name, path in names.items()}
+    heard = recordings["flac"]
+    _check_alike(recordings, heard)
+    rate = job.sample_rate or heard.sample_rate
+    signals = {
+        name: audio.resample(audio.mono(found, job.channel), found.sample_rate, rate)
+        for name, found in recordings.items()
+    }
+    if not np.any(signals["flac"]):
+        raise BadAudio("silent", "every sample is zero")
+    return signals, rate, max(found.bits for found in recordings.values())
+
+
+def _decode(folder: str, path: str) -> audio.Recording:
+    where = str(Path(folder, path))
+    try:
+        recording = audio.decode(stores.read_bytes(where))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise BadAudio("missing_file", f"no file at {path!r}") from error
+    except OSError as error:
+        raise BadAudio("unreadable", f"{path}: {error.strerror}") from error
+    if not np.isfinite(recording.samples).all():
+        raise BadAudio("not_finite", f"{path} holds NaN or infinite samples")
+    return recording
+
+
+def _check_alike(recordings: dict[str, audio.Recording], heard: audio.Recording) -> None:
+    """References must be as long as what is heard, sample for sample, at the same rate."""
+    for name, found in recordings.items():
+        if found.sample_rate != heard.sample_rate:
+            detail = f"{name}: expected {heard.sample_rate} Hz, found {found.sample_rate} Hz"
+            raise BadAudio("source_sample_rate", detail)
+        if len(found.samples) != len(heard.samples):
+            detail = f"{name}: expected {len(heard.samples)} samples, found {len(found.samples)}"
+            raise BadAudio("source_length", detail)
+
+
+def notes(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """What a reader of the board should know about the corpus."""
+    nameless = sum(entry.speaker is None and entry.session is None for entry in entries)
+    if not nameless:
+        return ()
+    return (
+        f"{nameless} of {len(entries)} clips name no speaker or session: they count as one "
+        "cluster, so that no interval is invented",
+    )

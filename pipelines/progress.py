@@ -1,0 +1,121 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere.
+
+It watches the store for finished sidecars, so it is right for every runner, and needs nothing from
+the workers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines import stores
+from pipelines.records import Part
+from pipelines.shards import sidecars
+
+console = Console(stderr=True, highlight=False)
+POLL = 0.25  # seconds between looks at the store
+LINE_EVERY = 10.0  # seconds between plain lines
+
+
+def note(label: str, parts: Sequence[Part]) -> None:
+    """Say that nothing was left to do."""
+    if parts:
+        console.print(f"[dim]{label}: all {_count(len(parts), 'shard')} up to date[/dim]")
+
+
+@contextmanager
+def watch(label: str, parts: Sequence[Part], todo: Sequence[Part]) -> Iterator[None]:
+    """Show how far the parts to do have come, until the block ends."""
+    stop = threading.Event()
+    show = _bar if console.is_terminal else _lines
+    thread = threading.Thread(target=show, args=(label, _Count(parts, todo), stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _Count:
+    """What is done so far; `look` asks the store."""
+
+    def __init__(self, parts: Sequence[Part], todo: Sequence[Part]) -> None:
+        self.before = len(parts) - len(todo)
+        self.waiting = list(todo)
+        self.shards = len(todo)
+        self.clips = sum(part.clips for part in todo)
+        self.seconds = sum(part.seconds for part in todo)
+        self.started = time.monotonic()
+
+    def look(self) -> None:
+        """Forget the parts whose sidecar has appeared."""
+        self.waiting = [
+            part
+            for part in self.waiting
+            if not stores.exists(sidecars.path(part.folder, part.stem))
+        ]
+
+    @property
+    def done(self) -> int:
+        """Finished shards."""
+        return self.shards - len(self.waiting)
+
+    def words(self) -> str:
+        """Shards, clips, audio and speed in one line."""
+        clips = self.clips - sum(part.clips for part in self.waiting)
+        audio = self.seconds - sum(part.seconds for part in self.waiting)
+        rate = clips / max(time.monotonic() - self.started, 1e-3)
+        skipped = f", {self.before} were there" if self.before else ""
+        return (
+            f"{self.done}/{_count(self.shards, 'shard')}{skipped} · {_count(clips, 'clip')} · "
+            f"{_duration(audio)} of audio · {rate:.1f} clips/s"
+        )
+
+
+def _bar(label: str, count: _Count, stop: threading.Event) -> None:
+    columns = (
+        TextColumn("{task.description:<28.28}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(label, total=count.shards, words=count.words())
+        while True:
+            ended = stop.wait(POLL)
+            count.look()
+            bar.update(task, completed=count.done, words=count.words())
+            if ended:
+                return
+
+
+def _lines(label: str, count: _Count, stop: threading.Event) -> None:
+    last = time.monotonic()
+    while not stop.wait(POLL):
+        if time.monotonic() - last > LINE_EVERY:
+            last = time.monotonic()
+            count.look()
+            _plain(f"{label}: {count.words()}")
+    count.look()
+    _plain(f"{label}: {count.words()}")
+
+
+def _plain(text: str) -> None:
+    console.print(text, soft_wrap=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

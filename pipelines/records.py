@@ -1,0 +1,85 @@
+"""The small frozen records that travel between stages; none of them holds audio."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1  # of every table and sidecar that RealEar writes
+
+DOMAINS = ("synthetic", "simulated", "real")
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value's canonical text, as 64 hex digits."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One clip that could not go on: where it stopped, why in one word, and the detail."""
+
+    key: str
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a corpus yields for a clip: file names and labels, no audio.
+
+    Paths are relative to the corpus folder. `fault` is set when the reader already knows that the
+    clip cannot be used (its key stands twice, its transcript is not UTF-8).
+    """
+
+    key: str
+    audio: str
+    sources: tuple[str, ...] = ()
+    clean: str | None = None
+    text: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    fault: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One unit of work: writes the files of `folder/stem` and, last, their sidecar.
+
+    `inputs` is the digest of everything that decides the result; `clips` and `seconds` are what it
+    is expected to cost; `payload` is what the step's work function needs, references only.
+    """
+
+    folder: str
+    stem: str
+    inputs: str
+    clips: int
+    seconds: float
+    payload: Any
+
+    @property
+    def id(self) -> str:
+        """The folder and stem, unique in a run."""
+        return f"{self.folder}/{self.stem}"
+
+
+class RealEarError(Exception):
+    """A mistake that the user can mend: shown without a traceback, exit code 2."""
+
+
+class ToleranceExceeded(RealEarError):
+    """The work is done and kept, but more clips failed than the user tolerates: exit code 3."""
+
+
+class LostWork(RealEarError):
+    """Rows in and rows out of a step differ: nothing after it may run. Exit code 4."""

@@ -1,0 +1,171 @@
+"""Score: dataset shard and prediction shard side by side, a table of per-clip scores out.
+
+Every clip of the dataset has one row and one of three ends: scored, undefined, failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+import metrics
+from metrics import FailedPrediction, UndefinedMetric
+from pipelines import stores, tasks
+from pipelines.records import SCHEMA_VERSION, Failure, LostWork, Part, RealEarError, digest
+from pipelines.shards import sidecars, tars
+from pipelines.shards.datasets import Card, Clip, clips, printable, write_table
+from pipelines.tasks.base import Task
+from pipelines.workspace import Workspace
+
+VERSION = "1"  # bump when the same prediction would score otherwise
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("cluster", pa.string()),
+        ("pair", pa.string()),
+        ("end", pa.string()),  # scored | undefined | failed
+        ("reason", pa.string()),
+        ("numerator", pa.float64()),
+        ("denominator", pa.float64()),
+        ("value", pa.float64()),  # in the metric's own unit, not in per cent
+        ("capped", pa.bool_()),
+        ("detail", pa.string()),  # JSON
+        ("schema_version", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """References of one shard to score with one metric."""
+
+    dataset: str
+    predictions: str
+    task: str
+    metric: str
+    parameters: Mapping[str, Any]
+
+
+def spec(name: str, **parameters: Any) -> metrics.MetricSpec:
+    """A metric with its parameters; RealEarError with the nearest names where there is none."""
+    try:
+        return metrics.spec(name, **parameters)
+    except (ValueError, TypeError) as error:
+        raise RealEarError(f"metric {name!r}: {error}") from error
+
+
+def plan(
+    workspace: Workspace,
+    card: Card,
+    chain: str,
+    task: str,
+    wanted: metrics.MetricSpec,
+    *,
+    dataset: str = "",
+) -> list[Part]:
+    """Parts of one model × dataset × metric; the predictions must be there."""
+    predictions = workspace.predictions(chain, card.name)
+    scoring = Scoring(
+        dataset or workspace.dataset(card.name),
+        predictions,
+        task,
+        wanted.name,
+        dict(wanted.parameters),
+    )
+    folder = workspace.scores(chain, card.name, f"{wanted.name}-{wanted.hash}")
+    parts = []
+    for shard in card.shards:
+        answered = sidecars.read(predictions, shard.stem)
+        if answered is None:
+            raise LostWork(f"{predictions}/{shard.stem}: expected predictions, found none")
+        made_of = ["score", VERSION, tasks.get(task).version, wanted.hash]
+        inputs = digest([*made_of, shard.content, answered.content])
+        parts.append(Part(folder, shard.stem, inputs, shard.clips, shard.seconds, scoring))
+    return parts
+
+
+def score_shard(part: Part) -> None:
+    """Score every clip of a shard (the work function of this step)."""
+    scoring: Scoring = part.payload
+    task = tasks.get(scoring.task)
+    wanted = metrics.spec(scoring.metric, **scoring.parameters)
+    answers = Answers(scoring.predictions, part.stem)
+    rows = [
+        score_clip(clip, answers.of(clip.row.key), task, wanted)
+        for clip in clips(scoring.dataset, part.stem)
+    ]
+    answers.close()
+    target = f"{part.folder}/{part.stem}.parquet"
+    write_table(target, pa.Table.from_pylist(rows, schema=SCHEMA))
+    scores = [[row["key"], row["end"], row["numerator"], row["denominator"]] for row in rows]
+    sidecars.write(part, [target], content=digest(scores), clips_out=len(rows), seconds=part.seconds)
+
+
+class Answers:
+    """A prediction shard, read by key."""
+
+    def __init__(self, folder: str, stem: str) -> None:
+        self._failures = {failure.key: failure for failure in sidecars.check(folder, stem).failures}
+        path = f"{folder}/{stem}.tar"
+        self._members = tars.scan(path)
+        self._file = stores.open_read(path)
+
+    def of(self, key: str) -> dict[str, bytes] | Failure:
+        """The answer's members by name, or its failure; a key that is nowhere is a failure."""
+        if key in self._failures:
+            return self._failures[key]
+        if key not in self._members:
+            return Failure(key, "score", "missing", "no prediction for this key")
+        return {name: self._read(member) for name, member in self._members[key].items()}
+
+    def _read(self, member: tars.Member) -> bytes:
+        self._file.seek(member.offset)
+        return self._file.read(member.length)
+
+    def close(self) -> None:
+        """Close the shard."""
+        self._file.close()
+
+
+def score_clip(
+    clip: Clip, answer: dict[str, bytes] | Failure, task: Task, wanted: metrics.MetricSpec
+) -> dict[str, Any]:
+    """One row of the score table."""
+    row: dict[str, Any] = {
+        "key": clip.row.key,
+        "cluster": clip.row.cluster,
+        "pair": clip.row.pair,
+        "capped": False,
+        "schema_version": SCHEMA_VERSION,
+    }
+    try:
+        if not task.applies(clip.row):
+            raise UndefinedMetric("no_reference", f"nothing to compare with for {task.name}")
+        if isinstance(answer, Failure):
+            raise FailedPrediction(answer.reason, answer.detail)
+        score = wanted.score(task.item(clip, answer, wanted.parameters.get("sample_rate")))
+    except UndefinedMetric as error:
+        return {**row, **_ended("undefined", error.reason, error.detail)}
+    except FailedPrediction as error:
+        return {**row, **_ended("failed", error.reason, error.detail)}
+    except Exception as error:  # a metric that breaks on one clip costs one clip, and is counted
+        return {**row, **_ended("failed", "error", f"{type(error).__name__}: {error}")}
+    return {
+        **row,
+        "end": "scored",
+        "numerator": score.numerator,
+        "denominator": score.denominator,
+        "value": score.value,
+        "capped": score.capped,
+        "detail": json.dumps(dict(score.detail), sort_keys=True),
+    }
+
+
+def _ended(end: str, reason: str, detail: str) -> dict[str, Any]:
+    text = json.dumps({"message": printable(detail)}, sort_keys=True)
+    return {"end": end, "reason": reason, "detail": text}

@@ -1,0 +1,282 @@
+"""A dataset: a card, tar shards with sidecars, an index row a sample, and what was refused.
+
+    datasets/<name>/  dataset.json · <name>-000000.tar + .json + .parquet … · index.parquet · failures.parquet
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import audio, stores
+from pipelines.records import SCHEMA_VERSION, Failure, LostWork, RealEarError, digest
+from pipelines.shards import sidecars
+from pipelines.shards.tars import Member
+
+CARD, INDEX, FAILURES = "dataset.json", "index.parquet", "failures.parquet"
+
+_MEMBER = pa.struct([("name", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
+INDEX_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("shard", pa.string()),
+        ("members", pa.list_(_MEMBER)),
+        ("seconds", pa.float64()),
+        ("sample_rate", pa.int32()),  # Hz
+        ("sources", pa.int32()),  # separate sources that came with the clip
+        ("cluster", pa.string()),  # corpus/speaker or corpus/session: what intervals resample
+        ("pair", pa.string()),  # shared by clips that are the same but for their treatment
+        ("speaker", pa.string()),
+        ("session", pa.string()),
+        ("text", pa.string()),
+        ("labels", pa.string()),  # JSON object of strings
+        ("peak_dbfs", pa.float64()),
+        ("rms_dbfs", pa.float64()),
+        ("clipped", pa.int64()),  # samples cut at full scale when the shard was written
+        ("content", pa.string()),  # sha256 of PCM and labels
+        ("schema_version", pa.int32()),
+    ]
+)
+FAILURES_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("key", "stage", "reason", "detail")]
+    + [("schema_version", pa.int32())]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample's line in the index (see INDEX_SCHEMA for units)."""
+
+    key: str
+    shard: str
+    members: tuple[Member, ...]
+    seconds: float
+    sample_rate: int
+    sources: int
+    cluster: str
+    pair: str | None
+    speaker: str | None
+    session: str | None
+    text: str | None
+    labels: Mapping[str, str]
+    peak_dbfs: float
+    rms_dbfs: float
+    clipped: int
+    content: str
+
+    def has(self, name: str) -> bool:
+        """Whether the sample has a member of that name."""
+        return any(member.name == name for member in self.members)
+
+
+def write_rows(target: str, rows: Sequence[Row]) -> None:
+    """Publish index rows as Parquet."""
+    records = [
+        {**asdict(row), "labels": json.dumps(dict(row.labels), sort_keys=True, ensure_ascii=False),
+         "schema_version": SCHEMA_VERSION}
+        for row in rows
+    ]
+    write_table(target, pa.Table.from_pylist(records, schema=INDEX_SCHEMA))
+
+
+def write_table(target: str, table: pa.Table) -> None:
+    """Publish a table as Parquet; the same table gives the same bytes."""
+    with stores.partial(target) as name:
+        pq.write_table(table, name, compression="zstd")
+
+
+def read_table(path: str) -> pa.Table:
+    """The whole of a Parquet file."""
+    with stores.open_read(path) as file:
+        return pq.read_table(file)
+
+
+def read_rows(path: str) -> list[Row]:
+    """Index rows from Parquet."""
+    rows = []
+    for record in read_table(path).to_pylist():
+        record.pop("schema_version")
+        record["labels"] = json.loads(record["labels"])
+        record["members"] = tuple(Member(**member) for member in record["members"])
+        rows.append(Row(**record))
+    return rows
+
+
+def write_failures(target: str, failures: Sequence[Failure]) -> None:
+    """Publish what was refused as Parquet, sorted by key."""
+    records = [
+        {**{name: printable(value) for name, value in asdict(failure).items()},
+         "schema_version": SCHEMA_VERSION}
+        for failure in sorted(failures, key=lambda failure: (failure.key, failure.reason))
+    ]
+    write_table(target, pa.Table.from_pylist(records, schema=FAILURES_SCHEMA))
+
+
+def printable(text: str) -> str:
+    """Text that any file can hold and any run repeats: bytes that were not UTF-8 show as escapes,
+    addresses of objects in an error's text are left out.
+    """
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard's place, size and content."""
+
+    stem: str
+    clips: int
+    seconds: float
+    content: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """`dataset.json`: what the dataset is, how it was made, what it holds."""
+
+    name: str
+    domain: str  # synthetic | simulated | real
+    made_by: Mapping[str, Any]  # the configuration that made it
+    inputs: str  # digest of everything that decided the content
+    content: str  # digest of PCM and labels, whatever the sharding
+    sample_rate: int  # Hz; the lowest, where clips differ
+    sources: int  # the most that a clip has
+    clips: int
+    seconds: float
+    refused: Mapping[str, int]  # clips that could not be used, by reason
+    shards: tuple[Shard, ...]
+    notes: tuple[str, ...] = ()
+    licence: str = "unknown"
+    language: str = ""
+    redistribute: bool = False
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def failed(self) -> int:
+        """How many clips were refused."""
+        return sum(self.refused.values())
+
+
+@dataclass(frozen=True)
+class About:
+    """The part of the card that its maker states rather than counts."""
+
+    name: str
+    domain: str
+    made_by: Mapping[str, Any]
+    licence: str = "unknown"
+    language: str = ""
+    redistribute: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def finish(folder: str, about: About, stems: Sequence[str], inputs: str) -> Card:
+    """Join the shards' parts into index, failures and, last, the card; forget what is not listed."""
+    parts = [(stem, sidecars.check(folder, stem)) for stem in stems]
+    rows = [row for stem, _ in parts for row in read_rows(f"{folder}/{stem}.parquet")]
+    failures = [failure for _, part in parts for failure in part.failures]
+    if len(rows) != sum(part.clips_out for _, part in parts):
+        raise LostWork(f"{folder}: the index rows and the shards' clip counts differ")
+    _drop_others(folder, about.name, set(stems))
+    write_rows(f"{folder}/{INDEX}", rows)
+    write_failures(f"{folder}/{FAILURES}", failures)
+    reasons = sorted(failure.reason for failure in failures)
+    card = Card(
+        **{name: getattr(about, name) for name in About.__dataclass_fields__},
+        inputs=inputs,
+        content=digest(sorted(row.content for row in rows)),
+        sample_rate=min((row.sample_rate for row in rows), default=0),
+        sources=max((row.sources for row in rows), default=0),
+        clips=len(rows),
+        seconds=round(sum(row.seconds for row in rows), 3),
+        refused={reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
+        shards=tuple(Shard(s, p.clips_out, p.seconds, p.content) for s, p in parts if p.clips_out),
+    )
+    stores.write_json(f"{folder}/{CARD}", asdict(card))
+    return card
+
+
+def _drop_others(folder: str, name: str, stems: set[str]) -> None:
+    """Remove shards of an earlier, larger make: a stale one must never be read again."""
+    for path in stores.listing(folder, f"{name}-[0-9][0-9][0-9][0-9][0-9][0-9].*"):
+        if path.rpartition("/")[2].split(".")[0] not in stems:
+            stores.remove(path)
+
+
+def read_card(folder: str) -> Card:
+    """The card of a dataset; RealEarError where the folder holds none."""
+    where = f"{folder}/{CARD}"
+    if not stores.exists(where):
+        raise RealEarError(
+            f"expected a prepared dataset in {folder}, found no {CARD}: "
+            "make it with `realear prepare` or name it in a suite's `datasets`"
+        )
+    record = stores.read_json(where)
+    record["shards"] = tuple(Shard(**shard) for shard in record["shards"])
+    record["notes"] = tuple(record["notes"])
+    return Card(**record)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sample to read from: its index row, and its bytes on demand."""
+
+    row: Row
+    file: BinaryIO
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes; KeyError where the sample has none of that name."""
+        for member in self.row.members:
+            if member.name == name:
+                self.file.seek(member.offset)
+                return self.file.read(member.length)
+        raise KeyError(name)
+
+    def signal(self, name: str = "flac", sample_rate: int | None = None) -> audio.Signal:
+        """A member's samples, (time,) float64, at a rate in Hz (None: as stored)."""
+        signal, rate = audio.read_signal(self.read(name))
+        return audio.resample(signal, rate, sample_rate or rate)
+
+    def sources(self, sample_rate: int | None = None) -> audio.Signal:
+        """The separate sources, (sources, time) float64; KeyError where there are none."""
+        if not self.row.sources:
+            raise KeyError("s1.flac")
+        names = [f"s{n + 1}.flac" for n in range(self.row.sources)]
+        return np.stack([self.signal(name, sample_rate) for name in names])
+
+
+def clips(folder: str, stem: str) -> Iterator[Clip]:
+    """The samples of a shard, in its order, after checking its bytes against its sidecar."""
+    sidecars.check(folder, stem)
+    with stores.open_read(f"{folder}/{stem}.tar") as file:
+        for row in read_rows(f"{folder}/{stem}.parquet"):
+            yield Clip(row, file)
+
+
+class RandomReader:
+    """Read any samples of a dataset by key; files stay open until `close`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {}
+        self.rows = {row.key: row for row in read_rows(f"{folder}/{INDEX}")}
+
+    def __getitem__(self, key: str) -> Clip:
+        """The sample of that key; KeyError where there is none."""
+        row = self.rows[key]
+        if row.shard not in self._files:
+            self._files[row.shard] = stores.open_read(f"{self._folder}/{row.shard}.tar")
+        return Clip(row, self._files[row.shard])
+
+    def close(self) -> None:
+        """Close the shards that were read from."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()

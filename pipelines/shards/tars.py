@@ -1,0 +1,74 @@
+"""WebDataset tars, byte for byte reproducible: plain ustar, sorted members, no times, no owners."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pipelines import stores
+
+BLOCK = tarfile.BLOCKSIZE  # 512 bytes
+RECORD = tarfile.RECORDSIZE  # 10,240 bytes: a tar's length is a multiple of it
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a member's bytes lie in its tar: `name` is what follows the key's dot."""
+
+    name: str
+    offset: int
+    length: int
+
+
+class TarWriter:
+    """Append samples to an open file; the result depends on the samples alone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._offset = 0
+
+    def write(self, key: str, members: Mapping[str, bytes]) -> list[Member]:
+        """Write one sample, members sorted by name; say where each of them lies."""
+        return [self._append(key, name, members[name]) for name in sorted(members)]
+
+    def _append(self, key: str, name: str, data: bytes) -> Member:
+        info = tarfile.TarInfo(f"{key}.{name}")
+        info.size = len(data)
+        self._put(info.tobuf(tarfile.USTAR_FORMAT))
+        offset = self._offset
+        self._put(data)
+        self._put(bytes(-len(data) % BLOCK))
+        return Member(name, offset, len(data))
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self._offset += len(data)
+
+    def close(self) -> None:
+        """Write the end mark; the file itself stays open."""
+        self._put(bytes(2 * BLOCK))
+        self._put(bytes(-self._offset % RECORD))
+
+
+def scan(path: str) -> dict[str, dict[str, Member]]:
+    """Key to member name to place, read from a tar's headers alone."""
+    found: dict[str, dict[str, Member]] = {}
+    with stores.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        for info in tar:
+            key, _, name = info.name.partition(".")
+            found.setdefault(key, {})[name] = Member(name, info.offset_data, info.size)
+    return found
+
+
+def samples(path: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Every sample of a tar in its order: key, and member name to bytes."""
+    with stores.open_read(path) as file:
+        for key, members in scan(path).items():
+            yield key, {name: _read(file, member) for name, member in members.items()}
+
+
+def _read(file: BinaryIO, member: Member) -> bytes:
+    file.seek(member.offset)
+    return file.read(member.length)

@@ -1,0 +1,153 @@
+"""Paths and atomic publication: whatever exists under its final name is whole.
+
+A local path is written beside its target under a temporary name, flushed to the disk and renamed.
+A URL (`gs://`, `s3://`, `hdfs://`) goes through Beam's filesystems: spooled locally, then uploaded
+whole, since object stores know no rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+PARTIAL = ".partial"  # suffix of files that are still being written
+BLOCK = 1 << 20  # bytes read at a time
+
+
+def is_url(path: str) -> bool:
+    """Whether Beam's filesystems are asked, not the local disk."""
+    return "://" in path
+
+
+def _remote() -> Any:
+    from apache_beam.io.filesystems import FileSystems  # 2 s to import, so only for URLs
+
+    return FileSystems
+
+
+def exists(path: str) -> bool:
+    """Whether a file (or, locally, a folder) is there."""
+    return bool(_remote().exists(path)) if is_url(path) else Path(path).exists()
+
+
+def size(path: str) -> int:
+    """Length of a file in bytes; -1 where there is none."""
+    try:
+        if is_url(path):
+            return int(_remote().match([path])[0].metadata_list[0].size_in_bytes)
+        return Path(path).stat().st_size
+    except (OSError, IndexError):
+        return -1
+
+
+def open_read(path: str) -> BinaryIO:
+    """A seekable binary file for reading."""
+    return cast(BinaryIO, _remote().open(path) if is_url(path) else Path(path).open("rb"))
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole of a file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+def read_json(path: str) -> Any:
+    """The JSON value in a file."""
+    return json.loads(read_bytes(path))
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    found = hashlib.sha256()
+    with open_read(path) as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+@contextmanager
+def partial(target: str) -> Iterator[str]:
+    """Yield a local name to write to; publish it as `target` if the block ends without an error."""
+    if is_url(target):
+        with tempfile.TemporaryDirectory(prefix="realear-") as spool:
+            name = str(Path(spool, "upload"))
+            yield name
+            publish(name, target)
+        return
+    folder = Path(target).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{folder}/.{Path(target).name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}"
+    try:
+        yield name
+        publish(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def publish(local_file: str, target: str) -> None:
+    """Put a finished local file in place: flushed and renamed, or uploaded whole."""
+    if is_url(target):
+        with Path(local_file).open("rb") as source, _remote().create(target) as sink:
+            shutil.copyfileobj(source, sink, BLOCK)
+        return
+    with Path(local_file).open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(local_file, target)  # noqa: PTH105 (the plain call is the point here)
+
+
+def write_bytes(target: str, data: bytes) -> None:
+    """Publish bytes under a name."""
+    with partial(target) as name:
+        Path(name).write_bytes(data)
+
+
+def write_json(target: str, value: Any) -> None:
+    """Publish a JSON value: sorted keys, indented, so that equal values are equal bytes."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
+    write_bytes(target, f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def remove(path: str) -> None:
+    """Delete a file if it is there."""
+    if is_url(path):
+        if exists(path):
+            _remote().delete([path])
+    else:
+        Path(path).unlink(missing_ok=True)
+
+
+def listing(folder: str, pattern: str = "*") -> list[str]:
+    """Paths of the files in a folder that match, sorted; empty where there is no folder."""
+    if is_url(folder):
+        matched = _remote().match([f"{folder.rstrip('/')}/{pattern}"])[0].metadata_list
+        return sorted(str(item.path) for item in matched)
+    return sorted(str(path) for path in Path(folder).glob(pattern) if path.is_file())
+
+
+def sweep(folder: str) -> None:
+    """Remove what killed processes of this machine left half-written in a folder."""
+    if is_url(folder):
+        return
+    here = socket.gethostname()
+    for path in Path(folder).glob(f".*{PARTIAL}"):
+        host, _, process = path.name.removesuffix(PARTIAL).rpartition(".")
+        if host.endswith(f".{here}") and process.isdigit() and not _alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

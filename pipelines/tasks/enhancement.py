@@ -1,0 +1,59 @@
+"""Enhancement: noisy speech in, the same speech without the noise out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metrics import SignalItem
+from pipelines import audio
+from pipelines.shards.datasets import Clip, Row
+from pipelines.tasks.base import (
+    Task,
+    check_signals,
+    heard,
+    read_answer,
+    reference,
+    same_length,
+)
+
+
+class Enhancement(Task):
+    """Models with `enhance`; the prediction is `{key}.enhanced.wav`, float32."""
+
+    name = "enhancement"
+    method = "enhance"
+    metrics = ("pesq", "stoi", "si_snr")
+
+    def applies(self, row: Row) -> bool:
+        """Clips that come with their clean signal."""
+        return row.has("clean.flac")
+
+    def members(self, clip: Row) -> tuple[str, ...]:
+        """One signal."""
+        return ("enhanced.wav",)
+
+    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
+        """The enhanced signal of one clip, as long as the clip."""
+        signal, rate = heard(model, clip)
+        truth = {}
+        if model.role == "oracle":
+            truth["references"] = [reference(clip, "clean.flac", rate)[None]]
+        [answer] = model.enhance([signal], sample_rate=rate, **truth)
+        return {"enhanced.wav": audio.encode_wav(check_signals(answer, signal.shape), rate)}
+
+    def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> SignalItem:
+        """Clean, enhanced and noisy signal at the evaluation rate."""
+        rate = sample_rate or clip.row.sample_rate
+        clean, enhanced, noisy = same_length(
+            reference(clip, "clean.flac", rate),
+            read_answer(answer, "enhanced.wav", rate),
+            clip.signal(sample_rate=rate),
+        )
+        return SignalItem(
+            references=clean[None],
+            estimates=enhanced[None],
+            mixture=noisy,
+            sample_rate=rate,
+            permutation=(0,),
+        )

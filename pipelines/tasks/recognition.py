@@ -1,0 +1,45 @@
+"""Recognition: a clip in, its words out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metrics import FailedPrediction, TextItem, UndefinedMetric
+from pipelines.shards.datasets import Clip, Row
+from pipelines.tasks.base import Task, heard
+
+
+class Recognition(Task):
+    """Models with `transcribe`; the prediction is `{key}.txt`, raw: normalising is the metric's."""
+
+    name = "recognition"
+    method = "transcribe"
+    metrics = ("wer", "cer")
+
+    def applies(self, row: Row) -> bool:
+        """Clips with a transcript."""
+        return row.text is not None
+
+    def members(self, clip: Row) -> tuple[str, ...]:
+        """One text."""
+        return ("txt",)
+
+    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
+        """The transcript of one clip."""
+        signal, _ = heard(model, clip)
+        [text] = model.transcribe([signal])
+        if not isinstance(text, str):
+            raise FailedPrediction("not_text", f"expected words, found {type(text).__name__}")
+        return {"txt": text.encode()}
+
+    def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> TextItem:
+        """The true and the recognised words."""
+        if clip.row.text is None:
+            raise UndefinedMetric("no_reference", "the clip has no transcript")
+        if "txt" not in answer:
+            raise FailedPrediction("missing", "the prediction has no member 'txt'")
+        try:
+            return TextItem(clip.row.text, answer["txt"].decode())
+        except UnicodeDecodeError as error:
+            raise FailedPrediction("not_utf8", str(error)) from error

@@ -1,0 +1,109 @@
+"""All Beam wiring: parts in, sidecars out. Audio never crosses a shuffle, only references do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipelines import engines, progress, stores
+from pipelines.engines import Engine
+from pipelines.predict import Handling
+from pipelines.records import LostWork, Part
+from pipelines.shards import sidecars
+
+Work = Callable[[Part], None]
+
+
+def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
+    """Do the parts that are not done yet; say how many there were to do.
+
+    `work` is an importable function of a part, or what a model needs to be asked about one. When
+    this returns, every part's result is in place and made from the inputs that the part names;
+    else LostWork. An error on a worker ends the run; what is finished by then stays.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    todo = [part for part in parts if not sidecars.is_current(part)]
+    for part in todo:  # Without its sidecar a shard does not exist: progress counts them.
+        stores.remove(sidecars.path(part.folder, part.stem))
+    for folder in {part.folder for part in todo}:
+        stores.sweep(folder)
+    if not todo:
+        progress.note(label, parts)
+        return 0
+    with progress.watch(label, parts, todo):
+        _pipeline(label, todo, work, engine).run().wait_until_finish()
+    lost = [part.id for part in todo if not sidecars.is_current(part)]
+    if lost:
+        raise LostWork(
+            f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
+            f"reports success, e.g. {lost[0]}: run the same command again"
+        )
+    return len(todo)
+
+
+def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+    """The pipeline that does these parts; a single one is not worth a worker process."""
+    if engine.is_local:
+        engine = replace(engine, workers=min(engine.workers, len(todo)))
+    root = beam.Pipeline(runner=engines.runner(engine), options=engines.options(engine))
+    _ = root | label >> DoParts(todo, work, engine)
+    return root
+
+
+class DoParts(beam.PTransform):
+    """Spread parts over the workers and do each of them once."""
+
+    def __init__(self, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> None:
+        super().__init__()
+        self._parts = parts
+        self._work = work
+        self._engine = engine
+
+    def expand(self, root: Any) -> Any:
+        """Local: one lane of parts a worker. Elsewhere the order is the runner's."""
+        parts = (
+            root
+            | "List the lanes" >> beam.Create(self._lanes())
+            | "Parts of a lane" >> beam.FlatMap(_in_order)
+        )
+        if isinstance(self._work, Handling):
+            from pipelines.inference import ask  # brings torch in, which no other step needs
+
+            return parts | "Ask the model" >> ask(self._work)
+        return parts | "Do a part" >> beam.Map(_do, self._work)
+
+    def _lanes(self) -> list[list[Part]]:
+        if not self._engine.is_local:
+            return [[part] for part in self._parts]
+        costs = [part.seconds for part in self._parts]
+        packed = engines.lanes(costs, self._engine.workers)
+        return [[self._parts[index] for index in lane] for lane in packed]
+
+
+def _in_order(lane: list[Part]) -> list[Part]:
+    return lane
+
+
+def _do(part: Part, work: Work) -> str:
+    """Do a part and count it."""
+    with one_thread():
+        work(part)
+    count(part)
+    return part.id
+
+
+def count(part: Part) -> None:
+    Metrics.counter("realear", "shards").inc()
+    Metrics.counter("realear", "clips").inc(part.clips)
+
+
+def one_thread() -> Any:
+    """One thread in every numeric library: results must not depend on a machine's cores."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)

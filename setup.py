@@ -1,0 +1,73 @@
+"""RealEar's packages, requirements and command; Beam ships the project to its workers with this file."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+# Listed one by one: the top-level names are short, so nothing is found by accident.
+PACKAGES = [
+    "leaderboards",
+    "metrics",
+    "models",
+    "pipelines",
+    "pipelines.corpora",
+    "pipelines.recipes",
+    "pipelines.shards",
+    "pipelines.tasks",
+]
+
+REQUIREMENTS = [
+    "altair~=6.3",
+    "apache-beam~=2.77.0",
+    "espeakng-loader~=0.2.4",
+    "jinja2~=3.1",
+    "jiwer~=4.0",
+    "mlflow~=3.17.2,<3.18",  # 3.18.0 asks for an mlflow-skinny that was never published
+    "noisereduce~=3.0",
+    "numpy~=2.4",
+    "pesq~=0.0.4",
+    "pocketsphinx~=5.1",
+    "pyarrow~=25.0",
+    "pydantic~=2.14",
+    "pyroomacoustics~=0.10.1",
+    "pystoi~=0.4.1",
+    "rich>=14",
+    "ruamel.yaml~=0.19.1",
+    "scikit-learn~=1.9",
+    "scipy~=1.17",
+    "setuptools<81",  # pystoi, pyroomacoustics and espeakng-loader are old-style packages
+    "soundfile~=0.14.0",
+    "soxr~=1.1",
+    "threadpoolctl~=3.6",
+    "torch~=2.11.0",
+    "torchaudio~=2.11.0",  # must be the very pair of torch's version
+    "typer~=0.29.1",
+    "vl-convert-python~=1.8",
+    "webdataset~=1.0.2",
+]
+
+DEVELOPMENT = [
+    "hypothesis~=6.150",
+    "mypy~=2.4",
+    "pytest~=9.0",
+    "pytest-timeout~=2.4",
+    "pytest-xdist~=3.8",
+    "ruff~=0.17",
+]
+
+setup(
+    name="realear",
+    version="0.1.0",
+    description="Does the model do in real life what it does on the benchmark?",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=PACKAGES,
+    package_data={"leaderboards": ["*.html", "*.css", "*.j2", "templates/*"], "pipelines.recipes": ["*.txt"]},
+    install_requires=REQUIREMENTS,
+    extras_require={"dev": DEVELOPMENT},
+    entry_points={"console_scripts": ["realear = pipelines.cli:main"]},
+)
