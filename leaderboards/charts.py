@@ -1,0 +1,171 @@
+"""The dumbbell chart of a comparison: synthetic → simulated → real, a line a model, as static SVG.
+
+Altair describes the chart and vl-convert draws it in this process, with no browser and no network,
+the same bytes every time. Colours are CSS variables (`var(--real)`), so that one drawing serves
+a light page and a dark one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from leaderboards import words
+from leaderboards.records import Domain, Row, Section
+
+LINE, TALL_LINE = 40, 52  # pixels a model, with its name beside or above
+SLACK = 14  # pixels at the left, for page fonts wider than FONT
+NARROW = 500  # pixels: below, names go above their lines
+FRAME = 78  # pixels for legend, axis and its title
+FONT = "Liberation Sans"  # measured with vl-convert's own copy; the page's fonts are then shown
+SHAPES: dict[Domain, str] = {"synthetic": "circle", "simulated": "diamond", "real": "square"}
+
+
+def dumbbell(section: Section, *, width: int = 760) -> str:
+    """The section's chart as one `<svg>` element `width` pixels wide; '' with nothing to show."""
+    points = _points(section)
+    if not points:
+        return ""
+    order = list(dict.fromkeys(point["model"] for point in points))
+    chart = _layers(section, points, order, narrow=width < NARROW)
+    spec = _framed(chart, width=width, lines=len(order)).to_dict()
+    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+    return _for_a_page(str(svg), width)
+
+
+def described(section: Section) -> str:
+    """The chart in words, for those who hear the page."""
+    lines = [_described(section, row, name) for name, row in _named(section)]
+    return f"{section.measure.title} of each model. " + " ".join(lines)
+
+
+def _described(section: Section, row: Row, name: str) -> str:
+    shown = [
+        f"{domain} {words.amount(section.measure, row.cell(domain).value)}"
+        for domain in section.shown()
+        if row.cell(domain).value is not None
+    ]
+    return f"{name}: {', '.join(shown) or 'no value'}."
+
+
+def _named(section: Section) -> list[tuple[str, Row]]:
+    called = words.names(section.rows)
+    return [(called[row.fingerprint], row) for row in section.rows]
+
+
+def _points(section: Section) -> list[dict[str, Any]]:
+    return [
+        _point(section, row, name, domain)
+        for name, row in _named(section)
+        for domain in section.shown()
+        if row.cell(domain).value is not None
+    ]
+
+
+def _point(section: Section, row: Row, name: str, domain: Domain) -> dict[str, Any]:
+    cell, scale = row.cell(domain), section.measure.scale
+    point = {
+        "model": f"{name} ({row.role})" if words.ROLE_MARKS[row.role] else name,
+        "domain": words.TITLES[domain],
+        "value": (cell.value or 0.0) * scale,
+    }
+    if cell.interval:
+        point |= {"low": cell.interval.low * scale, "high": cell.interval.high * scale}
+    return point
+
+
+def _layers(
+    section: Section, points: list[dict[str, Any]], order: list[str], *, narrow: bool
+) -> alt.LayerChart:
+    base = alt.Chart(alt.Data(values=points)).encode(y=_models(order, narrow=narrow))
+    x = _values(section, narrow=narrow)
+    line = base.mark_line(strokeWidth=1.5, color="var(--faint)").encode(
+        x=x, detail="model:N", order=alt.Order("value:Q")
+    )
+    bars = base.mark_bar(height=9, cornerRadius=4.5, opacity=0.34).encode(
+        x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=_colour(section)
+    )
+    dots = base.mark_point(
+        filled=True, size=105, opacity=1, stroke="var(--paper)", strokeWidth=1.4
+    ).encode(x=x, color=_colour(section), shape=_shape(section))
+    measured = bars.transform_filter("isValid(datum.low)")
+    return alt.layer(line, measured, dots)
+
+
+def _models(order: list[str], *, narrow: bool) -> alt.Y:
+    """Names beside the lines; above them where the page is narrow."""
+    place: dict[str, Any] = {"labelPadding": 12, "labelLimit": 220}
+    if narrow:
+        place = {"labelAlign": "left", "labelPadding": 0, "labelOffset": -15, "labelLimit": 330}
+    axis = alt.Axis(title=None, domain=False, ticks=False, **place)
+    return alt.Y("model:N", sort=order, axis=axis)
+
+
+def _values(section: Section, *, narrow: bool) -> alt.X:
+    measure = section.measure
+    title = ", ".join(part for part in (measure.title, measure.unit) if part)
+    better = "better →" if measure.higher_is_better else "← better"
+    axis = alt.Axis(
+        title=f"{title}   ({better})", tickCount=4 if narrow else 8, domain=False, ticks=False
+    )
+    return alt.X("value:Q", axis=axis, scale=alt.Scale(zero=measure.unit == "%", nice=True))
+
+
+def _colour(section: Section) -> alt.Color:
+    shown = section.shown()
+    scale = alt.Scale(
+        domain=[words.TITLES[domain] for domain in shown],
+        range=[f"var(--{domain})" for domain in shown],
+    )
+    return alt.Color("domain:N", scale=scale, legend=_legend())
+
+
+def _shape(section: Section) -> alt.Shape:
+    shown = section.shown()
+    scale = alt.Scale(
+        domain=[words.TITLES[domain] for domain in shown],
+        range=[SHAPES[domain] for domain in shown],
+    )
+    return alt.Shape("domain:N", scale=scale, legend=_legend())
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(title=None, orient="top", direction="horizontal", symbolOpacity=1)
+
+
+def _framed(chart: alt.LayerChart, *, width: int, lines: int) -> alt.LayerChart:
+    fitted = chart.properties(
+        width=width,
+        height=(TALL_LINE if width < NARROW else LINE) * lines + FRAME,
+        background="transparent",
+        autosize=alt.AutoSizeParams(type="fit", contains="padding"),
+    )
+    return (
+        fitted.configure(
+            font=FONT,
+            padding={"left": 2 if width < NARROW else SLACK, "right": 8, "top": 2, "bottom": 2},
+        )
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="var(--ink)",
+            titleColor="var(--soft)",
+            gridColor="var(--line)",
+            labelFontSize=13,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            titlePadding=10,
+        )
+        .configure_axisX(labelColor="var(--soft)", labelFontSize=12)
+        .configure_axisY(grid=False)
+        .configure_legend(labelColor="var(--ink)", labelFontSize=13, symbolSize=90)
+    )
+
+
+def _for_a_page(svg: str, width: int) -> str:
+    """Let the page's style decide the font, and the column how wide the drawing is."""
+    head, rest = svg.split(">", 1)
+    return f'{head} style="max-width:{width}px" aria-hidden="true">' + rest.replace(
+        f' font-family="{FONT}"', ""
+    )

@@ -1,0 +1,103 @@
+"""A board as files for other programs: CSV with a line a value, and JSON with everything.
+
+Values are raw (a word error rate of 26.7 % is 0.267) and written so that reading them back gives
+the same float; `scale` and `unit` say how they are shown. The order is the board's own, so equal
+boards give equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from leaderboards.records import Board, Cell, Change, Counts, DatasetCell, Row, Section
+
+COLUMNS = (
+    "comparison", "task", "metric", "metric_hash", "unit", "scale", "higher_is_better",
+    "model", "fingerprint", "role", "quantity", "dataset", "value", "low", "high",
+    "interval_method", "clusters", "rank", "tied_with", "scored", "undefined", "failed", "capped",
+    "rtfx", "unranked", "note",
+)  # fmt: skip
+
+
+def to_json(board: Board) -> str:
+    """The whole board as indented JSON, ending with a line feed."""
+    return json.dumps(board.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(board: Board) -> str:
+    """A line for every domain, dataset, change and gap of every model; empty means no value.
+
+    `quantity` is a domain, `change` or `gap`; `dataset` names the one dataset a line is about.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for section in board.sections:
+        for row in section.rows:
+            shared = _shared(section, row)
+            writer.writerows(shared | line for line in _lines(section, row))
+    return stream.getvalue()
+
+
+def _shared(section: Section, row: Row) -> dict[str, Any]:
+    measure = section.measure
+    return {
+        "comparison": section.comparison.name,
+        "task": section.comparison.task,
+        "metric": measure.name,
+        "metric_hash": measure.hash,
+        "unit": measure.unit,
+        "scale": repr(measure.scale),
+        "higher_is_better": str(measure.higher_is_better).lower(),
+        "model": row.model,
+        "fingerprint": row.fingerprint,
+        "role": row.role,
+        "rtfx": _float(row.rtfx),
+        "unranked": row.unranked,
+    }
+
+
+def _lines(section: Section, row: Row) -> Iterator[dict[str, Any]]:
+    for domain in section.shown():
+        cell = row.cell(domain)
+        yield {"quantity": domain, **_ranked(cell), **_valued(cell), **_counted(cell.counts)}
+        for one in cell.datasets:
+            yield {
+                "quantity": domain, "dataset": one.dataset, **_valued(one), **_counted(one.counts)
+            }  # fmt: skip
+    yield {"quantity": "change", **_valued(row.change)}
+    yield {"quantity": "gap", **_valued(row.gap)}
+
+
+def _valued(item: Cell | DatasetCell | Change) -> dict[str, Any]:
+    answer: dict[str, Any] = {"value": _float(item.value), "note": item.note}
+    if item.interval is None:
+        return answer
+    spread = item.interval
+    return answer | {
+        "low": _float(spread.low),
+        "high": _float(spread.high),
+        "interval_method": spread.method,
+        "clusters": spread.clusters,
+    }
+
+
+def _ranked(cell: Cell) -> dict[str, Any]:
+    return {"rank": cell.rank or "", "tied_with": "; ".join(cell.tied_with)}
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    return {
+        "scored": counts.scored,
+        "undefined": counts.n_undefined,
+        "failed": counts.n_failed,
+        "capped": counts.capped,
+    }
+
+
+def _float(value: float | None) -> str:
+    return "" if value is None else repr(float(value))

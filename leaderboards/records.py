@@ -1,0 +1,280 @@
+"""What a board is made of: small frozen records that know nothing of files, charts or pages.
+
+Values are kept raw, in the metric's own unit (a word error rate of 26.7 % is 0.267), so that a
+board can be compared with another tool's numbers; `Measure.scale` says how they are shown.
+Every record answers `to_json()` with plain dictionaries, lists, strings and numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from metrics.intervals import Interval
+
+Domain = Literal["synthetic", "simulated", "real"]
+Role = Literal["model", "baseline", "oracle"]
+
+DOMAINS: tuple[Domain, ...] = ("synthetic", "simulated", "real")
+ROLES: tuple[Role, ...] = ("model", "baseline", "oracle")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows it: records and mappings to dicts, tuples to lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+class Record:
+    """A frozen dataclass that can be written as JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """This record as plain JSON values; its fields in their declared order."""
+        answer: dict[str, Any] = plain(self)
+        return answer
+
+
+@dataclass(frozen=True)
+class ScoreTable(Record):
+    """The per-clip scores of one model on one dataset by one metric.
+
+    `metric` is the whole metric spec (name, version, parameters, library versions) and
+    `metric_hash` its hash; `paths` are the Parquet files that hold a row a clip. `rtfx` is audio
+    seconds by processing seconds, None where it was not measured.
+    """
+
+    model: str
+    fingerprint: str
+    role: Role
+    dataset: str
+    domain: Domain
+    metric: Mapping[str, Any]
+    metric_hash: str
+    paths: tuple[str, ...]
+    rtfx: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a domain or role that no board knows."""
+        _one_of("domain", self.domain, DOMAINS)
+        _one_of("role", self.role, ROLES)
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """One question to the models: a task, a metric, and the datasets of each domain.
+
+    `metric_hash` picks one spec where a dataset was scored by several of the same name.
+    """
+
+    name: str
+    task: str
+    title: str
+    metric: str
+    synthetic: tuple[str, ...] = ()
+    simulated: tuple[str, ...] = ()
+    real: tuple[str, ...] = ()
+    metric_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a comparison of nothing, and a dataset that stands in two domains."""
+        names = [name for domain in DOMAINS for name in self.datasets(domain)]
+        if not names:
+            raise ValueError(
+                f"comparison {self.name!r}: expected at least one dataset, found none; "
+                "list datasets under synthetic, simulated or real"
+            )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"comparison {self.name!r}: expected each dataset once, found {twice} more than "
+                "once; keep each in the one domain it belongs to"
+            )
+
+    def datasets(self, domain: Domain) -> tuple[str, ...]:
+        """The names of a domain's datasets, in the suite's order."""
+        names: tuple[str, ...] = getattr(self, domain)
+        return names
+
+
+@dataclass(frozen=True)
+class DatasetInfo(Record):
+    """A dataset as its card tells it; `refused` counts what preparation left out, by reason."""
+
+    name: str
+    domain: Domain
+    clips: int
+    seconds: float
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a domain that no board knows."""
+        _one_of("domain", self.domain, DOMAINS)
+
+
+@dataclass(frozen=True)
+class Counts(Record):
+    """How the clips ended: scored, undefined (the input's fault) or failed (the model's)."""
+
+    scored: int = 0
+    undefined: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    capped: int = 0
+
+    @property
+    def n_undefined(self) -> int:
+        """Clips that no model could have been scored on."""
+        return sum(self.undefined.values())
+
+    @property
+    def n_failed(self) -> int:
+        """Clips that the model failed on."""
+        return sum(self.failed.values())
+
+    @property
+    def total(self) -> int:
+        """All clips, however they ended."""
+        return self.scored + self.n_undefined + self.n_failed
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both sets of clips counted together."""
+        return Counts(
+            self.scored + other.scored,
+            _added(self.undefined, other.undefined),
+            _added(self.failed, other.failed),
+            self.capped + other.capped,
+        )
+
+
+@dataclass(frozen=True)
+class DatasetCell(Record):
+    """One model on one dataset: `value` is None when nothing was scored."""
+
+    dataset: str
+    domain: Domain
+    value: float | None
+    interval: Interval | None
+    counts: Counts
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell(Record):
+    """One model in one domain.
+
+    `value` is the unweighted mean over the domain's datasets, None unless the model covers them
+    all (`note` says what is missing). `rank` counts from 1 in the domain and is None for what is
+    not ranked. `tied_with` names the neighbours in the ranking whose paired difference may be
+    zero; `tie_unknown` names those too thinly sampled to tell.
+    """
+
+    domain: Domain
+    value: float | None
+    interval: Interval | None
+    counts: Counts
+    datasets: tuple[DatasetCell, ...] = ()
+    note: str = ""
+    rank: int | None = None
+    tied_with: tuple[str, ...] = ()
+    tie_unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change(Record):
+    """How much worse a model is away from the synthetic data: positive is worse, either way."""
+
+    value: float | None
+    interval: Interval | None = None
+    paired: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row(Record):
+    """One model in a comparison. `unranked` says why it takes no part in the ranking, or ''."""
+
+    model: str
+    fingerprint: str
+    role: Role
+    synthetic: Cell
+    simulated: Cell
+    real: Cell
+    change: Change
+    gap: Change
+    rtfx: float | None = None
+    unranked: str = ""
+
+    def cell(self, domain: Domain) -> Cell:
+        """The model's cell in a domain."""
+        cell: Cell = getattr(self, domain)
+        return cell
+
+
+@dataclass(frozen=True)
+class Flip(Record):
+    """Two models whose order on synthetic data turns round in `domain`.
+
+    `clear` is True when neither order is a statistical tie.
+    """
+
+    ahead_on_synthetic: str
+    ahead_in_domain: str
+    domain: Domain
+    clear: bool
+
+
+@dataclass(frozen=True)
+class Measure(Record):
+    """The one metric of a comparison: how it is named and shown, and its whole spec."""
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    scale: float
+    summary: str
+    hash: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Section(Record):
+    """A comparison with its answer. `finding` says the main result in a sentence or three."""
+
+    comparison: Comparison
+    measure: Measure
+    rows: tuple[Row, ...]
+    flips: tuple[Flip, ...]
+    headline: Domain
+    finding: str = ""
+
+    def shown(self) -> tuple[Domain, ...]:
+        """The domains that this comparison has datasets for."""
+        return tuple(domain for domain in DOMAINS if self.comparison.datasets(domain))
+
+
+@dataclass(frozen=True)
+class Board(Record):
+    """All comparisons of an evaluation, and what is needed to trust or repeat them."""
+
+    title: str
+    sections: tuple[Section, ...]
+    datasets: tuple[DatasetInfo, ...] = ()
+    tolerated_failures: float = 0.0
+    suite_digest: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def _one_of(name: str, found: str, allowed: tuple[str, ...]) -> None:
+    if found not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {found!r}")
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in sorted({*one, *other})}

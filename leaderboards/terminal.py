@@ -1,0 +1,132 @@
+"""A board as tables for a terminal: readable at 80 columns, at 120, and in a log file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from leaderboards import words
+from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section
+
+ROOMY = 112  # columns from which intervals get their brackets and the speed its column
+_ASCII = str.maketrans(
+    {"−": "-", "≈": "=", "↑": "^", "↓": "v", "–": "-", "…": "..", "×": "x", "→": "->", "·": ";"}
+)
+
+
+def show(board: Board, *, file: TextIO | None = None, width: int | None = None) -> None:
+    """Print the board, to standard output without `file`; colours on terminals only."""
+    console = Console(file=file or sys.stdout, width=width, highlight=False)
+    _line(console, board.title, style="bold")
+    for section in board.sections:
+        _section(console, section)
+
+
+def _section(console: Console, section: Section) -> None:
+    console.print()
+    _line(console, section.comparison.title, style="bold")
+    _line(console, f"{section.comparison.task} · {words.heading(section.measure)}", style="dim")
+    console.print(_table(console, section))
+    console.print()
+    _line(console, section.finding)
+    for note in [*_unranked(section), *words.notes(section)]:
+        _line(console, note, style="dim")
+
+
+def _unranked(section: Section) -> list[str]:
+    called = words.names(section.rows)
+    return [
+        f"{called[row.fingerprint]} is not ranked: {row.unranked}."
+        for row in section.rows
+        if row.unranked
+    ]
+
+
+def _line(console: Console, text: str, *, style: str = "") -> None:
+    console.print(Padding(_text(console, text, style=style), (0, 1)))
+
+
+def _text(console: Console, text: str, *, style: str = "") -> Text:
+    """The text as it stands, never read as markup, in ASCII where the stream knows no more."""
+    unicode = console.encoding.lower().startswith("utf")
+    safe = text if unicode else text.translate(_ASCII).encode("ascii", "replace").decode()
+    return Text(safe, style=style)
+
+
+def _table(console: Console, section: Section) -> Table:
+    roomy = console.width >= ROOMY
+    table = Table(box=None, pad_edge=False, padding=(0, 2 if roomy else 1, 1, 0), expand=False)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("Model", overflow="fold", min_width=10)
+    for header in _headers(section, roomy=roomy):
+        title = _text(console, header, style="bold")
+        table.add_column(title, justify="right", vertical="top")
+    for row, name in _named(section):
+        style = "dim" if row.unranked else ""
+        cells = [words.place(row, section.headline), name, *_cells(section, row, roomy=roomy)]
+        table.add_row(*(_text(console, cell, style=style) for cell in cells))
+    return table
+
+
+def _headers(section: Section, *, roomy: bool) -> list[str]:
+    headers = []
+    for domain in _domains(section):
+        empty = not section.comparison.datasets(domain)
+        headers.append(words.TITLES[domain])
+        if domain != "synthetic" and not empty:
+            name, arithmetic = words.difference(section.measure, domain)
+            headers.append(f"{name}\n{arithmetic}\n+ is worse" if roomy else f"{name}\n+ is worse")
+    return headers + (["Speed"] if roomy and _timed(section) else [])
+
+
+def _named(section: Section) -> Sequence[tuple[Row, str]]:
+    called = words.names(section.rows)
+    return [(row, _name(row, called[row.fingerprint])) for row in section.rows]
+
+
+def _name(row: Row, name: str) -> str:
+    marks = [words.ROLE_MARKS[row.role], "unranked" if row.unranked else ""]
+    marked = ", ".join(mark for mark in marks if mark)
+    return f"{name}\n({marked})" if marked else name
+
+
+def _domains(section: Section) -> list[Domain]:
+    return [domain for domain in DOMAINS if domain == "real" or domain in section.shown()]
+
+
+def _timed(section: Section) -> bool:
+    return any(row.rtfx is not None for row in section.rows)
+
+
+def _cells(section: Section, row: Row, *, roomy: bool) -> list[str]:
+    cells = []
+    for domain in _domains(section):
+        empty = not section.comparison.datasets(domain)
+        cells.append(words.ADD_REAL if empty else _value(section, row, domain, roomy=roomy))
+        if domain != "synthetic" and not empty:
+            change = row.gap if domain == "real" else row.change
+            cells.append(_change(section, change, roomy=roomy))
+    if roomy and _timed(section):
+        cells.append(words.NOTHING if row.rtfx is None else f"{row.rtfx:.1f}×")
+    return cells
+
+
+def _value(section: Section, row: Row, domain: Domain, *, roomy: bool) -> str:
+    cell = row.cell(domain)
+    spread = words.span(section.measure, cell.interval, form=_form(roomy=roomy)) or cell.note
+    return f"{words.number(section.measure, cell.value)}\n{spread}".strip()
+
+
+def _change(section: Section, change: Change, *, roomy: bool) -> str:
+    spread = words.span(section.measure, change.interval, form=_form(roomy=roomy))
+    return f"{words.signed(section.measure, change.value)}\n{spread}".strip()
+
+
+def _form(*, roomy: bool) -> str:
+    return "[{}, {}]" if roomy else "{}…{}"

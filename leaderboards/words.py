@@ -1,0 +1,246 @@
+"""How numbers and names are put into words: one vocabulary for terminal, page and tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from leaderboards.records import Change, Domain, Flip, Measure, Role, Row, Section
+from metrics.intervals import Interval
+
+NOTHING = "–"
+ADD_REAL = "add --real FOLDER"
+TITLES: Mapping[Domain, str] = {
+    "synthetic": "Synthetic",
+    "simulated": "Simulated",
+    "real": "Real",
+}
+PLACES: Mapping[Domain, str] = {
+    "synthetic": "on synthetic data",
+    "simulated": "in simulated rooms and noise",
+    "real": "on real recordings",
+}
+ROLE_MARKS: Mapping[Role, str] = {"model": "", "baseline": "baseline", "oracle": "oracle"}
+_DECIMALS = {"%": 1, "dB": 1, "MOS": 2}
+_MINUS = str.maketrans("-", "−")
+
+
+def decimals(measure: Measure) -> int:
+    """Decimals that a value of this unit is shown with: %, dB 1; MOS 2; others 3."""
+    return _DECIMALS.get(measure.unit, 3)
+
+
+def number(measure: Measure, value: float | None) -> str:
+    """A raw value as it is shown, without its unit: 0.2671 of a % metric is `26.7`."""
+    if value is None:
+        return NOTHING
+    return _clean(f"{value * measure.scale:.{decimals(measure)}f}")
+
+
+def signed(measure: Measure, value: float | None) -> str:
+    """A raw difference with its sign: `+12.3`, `−0.4`, and `0.0` where it rounds to nothing."""
+    if value is None:
+        return NOTHING
+    return _clean(f"{value * measure.scale:+.{decimals(measure)}f}")
+
+
+def span(measure: Measure, interval: Interval | None, *, form: str = "[{}, {}]") -> str:
+    """The interval as `[24.1, 29.3]`, `~[…]` when it is a rough one, '' without one."""
+    if interval is None:
+        return ""
+    shown = form.format(number(measure, interval.low), number(measure, interval.high))
+    return f"~{shown}" if interval.method == "t" else shown
+
+
+def amount(measure: Measure, value: float | None) -> str:
+    """A value with its unit: `26.7 %`, `12.4 dB`, `2.31`."""
+    return _with(number(measure, value), "" if measure.unit == "MOS" else measure.unit)
+
+
+def loss(measure: Measure, value: float) -> str:
+    """The size of a difference with its unit: percentages differ by points."""
+    unit = {"%": "points", "MOS": "MOS"}.get(measure.unit, measure.unit)
+    return _with(number(measure, abs(value)), unit)
+
+
+def heading(measure: Measure) -> str:
+    """The metric with unit and direction: `Word error rate, %, ↓ lower is better`."""
+    better = "↑ higher is better" if measure.higher_is_better else "↓ lower is better"
+    return ", ".join(part for part in (measure.title, measure.unit, better) if part)
+
+
+def difference(measure: Measure, domain: Domain) -> tuple[str, str]:
+    """A difference column's name and its arithmetic, written so that positive is worse.
+
+    Where lower is better that is `real − synthetic`, where higher is better the reverse.
+    """
+    sides = [domain, "synthetic"]
+    if measure.higher_is_better:
+        sides.reverse()
+    return ("Gap" if domain == "real" else "Change"), " − ".join(sides)
+
+
+def joined(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def reasons(counted: Mapping[str, int]) -> str:
+    """`silent_estimate 2, too_short 1`, in the order of the reasons; '' when empty."""
+    return ", ".join(f"{reason} {counted[reason]:,}" for reason in sorted(counted))
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `12.5 min`, `3.2 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def names(rows: Sequence[Row]) -> dict[str, str]:
+    """A name for every fingerprint; where two rows share a name, the fingerprint is added."""
+    counted = [row.model for row in rows]
+    return {
+        row.fingerprint: row.model
+        if counted.count(row.model) == 1
+        else f"{row.model} ({row.fingerprint})"
+        for row in rows
+    }
+
+
+def place(row: Row, domain: Domain) -> str:
+    """`2`, `2≈` when tied with a neighbour, `2?` when that cannot be told, '' when unranked."""
+    cell = row.cell(domain)
+    if cell.rank is None:
+        return ""
+    return f"{cell.rank}{'≈' if cell.tied_with else '?' if cell.tie_unknown else ''}"
+
+
+def notes(section: Section) -> list[str]:
+    """What the finding does not tell: where the ranking is from, further flips, failed clips."""
+    ranked = [row for row in section.rows if row.cell(section.headline).rank]
+    order = f"Ranked {PLACES[section.headline]}." if len(ranked) > 1 else ""
+    told = next((flip for flip in section.flips if flip.clear), None)
+    turns = [
+        f"{flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} on synthetic data, behind "
+        f"it {PLACES[flip.domain]}{'' if flip.clear else ' (within chance)'}."
+        for flip in section.flips
+        if flip is not told
+    ]
+    called = names(section.rows)
+    failed = [
+        f"{called[row.fingerprint]}, {cell.dataset}: {cell.counts.n_failed:,} of "
+        f"{cell.counts.total:,} clips failed ({reasons(cell.counts.failed)})."
+        for row in section.rows
+        for domain in section.shown()
+        for cell in row.cell(domain).datasets
+        if cell.counts.n_failed
+    ]
+    return [note for note in (order, *turns, *failed) if note]
+
+
+def finding(section: Section) -> str:
+    """The main result in a few sentences, computed from the section and nothing else."""
+    competing = [row for row in section.rows if not row.unranked]
+    models = [row for row in competing if row.role == "model"] or competing
+    parts = [_leader(section, competing)]
+    parts += [_average(section, models, domain) for domain in ("simulated", "real")]
+    parts += [_flips(section.flips)]
+    if not section.comparison.real:
+        parts.append(f"Real life is not measured here yet: {ADD_REAL}.")
+    return " ".join(part for part in parts if part)
+
+
+def _leader(section: Section, rows: Sequence[Row]) -> str:
+    domain, measure, called = section.headline, section.measure, names(section.rows)
+    order = sorted((row for row in rows if row.cell(domain).rank), key=lambda r: _rank(r, domain))
+    if not order:
+        return f"No model could be ranked {PLACES[domain]}."
+    first = order[0]
+    value = amount(measure, first.cell(domain).value)
+    if len(order) == 1:
+        return f"{called[first.fingerprint]} reaches {value} {PLACES[domain]}."
+    tied = first.cell(domain).tied_with
+    if tied:
+        return (
+            f"{joined([called[first.fingerprint], *tied])} share the first place "
+            f"{PLACES[domain]}: their difference may be chance."
+        )
+    doubt = first.cell(domain).tie_unknown
+    unsure = ", though too few speakers were heard to be sure of the order" if doubt else ""
+    return f"{called[first.fingerprint]} comes first {PLACES[domain]} with {value}{unsure}."
+
+
+def _average(section: Section, rows: Sequence[Row], domain: Domain) -> str:
+    measure, called = section.measure, names(section.rows)
+    found = [(value, row) for row in rows if (value := _change(row, domain).value) is not None]
+    if not found:
+        return ""
+    if len(found) == 1:
+        return _one(measure, called[found[0][1].fingerprint], _change(found[0][1], domain), domain)
+    mean = sum(value for value, _ in found) / len(found)
+    (least, low), (most, high) = min(found, key=_first), max(found, key=_first)
+    return (
+        f"On average the {len(found)} models {'lose' if mean >= 0 else 'gain'} "
+        f"{loss(measure, mean)} {PLACES[domain]}, from {signed(measure, least)} "
+        f"({called[low.fingerprint]}) to {signed(measure, most)} ({called[high.fingerprint]})"
+        f"{_sureness([_change(row, domain) for _, row in found])}."
+    )
+
+
+def _one(measure: Measure, name: str, change: Change, domain: Domain) -> str:
+    value = change.value or 0.0
+    verb = "loses" if value >= 0 else "gains"
+    said = f"{name} {verb} {loss(measure, value)} {PLACES[domain]}"
+    if change.interval is None:
+        return f"{said}; too few speakers for an interval."
+    shown = span(measure, change.interval)
+    if change.interval.low <= 0 <= change.interval.high:
+        return f"{said}, which may be chance: the interval {shown} includes no change."
+    return f"{said} {shown}."
+
+
+def _sureness(changes: Sequence[Change]) -> str:
+    intervals = [change.interval for change in changes]
+    known = [interval for interval in intervals if interval is not None]
+    if not known:
+        return "; too few speakers for intervals"
+    clear = sum(not interval.low <= 0 <= interval.high for interval in known)
+    if clear == len(intervals):
+        return ", each beyond chance"
+    return f", beyond chance for {clear} of {len(intervals)}"
+
+
+def _flips(flips: Sequence[Flip]) -> str:
+    clear = [flip for flip in flips if flip.clear]
+    if clear:
+        flip = clear[0]
+        more = f", and {len(clear) - 1} more such turns" if len(clear) > 1 else ""
+        return (
+            f"The order turns: {flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} "
+            f"on synthetic data, behind it {PLACES[flip.domain]}{more}."
+        )
+    return ""
+
+
+def _change(row: Row, domain: Domain) -> Change:
+    return row.gap if domain == "real" else row.change
+
+
+def _rank(row: Row, domain: Domain) -> int:
+    return row.cell(domain).rank or 0
+
+
+def _first(pair: tuple[float, Row]) -> float:
+    return pair[0]
+
+
+def _with(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
+
+
+def _clean(text: str) -> str:
+    if not text.strip("+-0."):
+        return text.lstrip("+-")
+    return text.translate(_MINUS)
