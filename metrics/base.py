@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 Signal = NDArray[np.float64]
 
 
-class UndefinedMetric(ValueError):  # noqa: N818 - a clip's end, not an error of ours
-    """The input's fault: no model could be scored on this clip.
-
-    `reason` is a short slug that is counted ("silent_reference", "too_short"), `detail` a sentence.
-    """
+class Unscored(ValueError):  # noqa: N818 - the end of a clip, not an error of ours
+    """Why a clip has no score: `reason` is a short slug that is counted, `detail` a sentence."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         # Both go to ValueError so that the exception survives pickling between workers.
@@ -33,16 +30,12 @@ class UndefinedMetric(ValueError):  # noqa: N818 - a clip's end, not an error of
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
-class FailedPrediction(ValueError):  # noqa: N818 - a clip's end, not an error of ours
+class UndefinedMetric(Unscored):
+    """The input's fault ("silent_reference", "too_short"): no model could be scored on this clip."""
+
+
+class FailedPrediction(Unscored):
     """The model's fault: "silent_estimate", "not_finite", "wrong_length" or "wrong_sources"."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.base import FailedPrediction, Signal, SignalItem, UndefinedMetric
 
-# A constant loses its mean only to rounding; what is left below this share of its peak is silence.
-_ROUNDING = 1e-14
-
 
 def as_signal(values: ArrayLike, name: str) -> Signal:
     """`values` as float64; TypeError unless they are real numbers, ValueError for a bare number."""
@@ -36,11 +33,13 @@ def as_channel(values: ArrayLike, name: str) -> Signal:
 
 
 def check_pair(reference: Signal, estimate: Signal) -> None:
-    """Raise unless both are finite, not silent and of one length (the last axis).
-
-    Silence here is every sample zero, in any signal of a batch.
-    """
+    """Raise unless both are finite, not silent and of one length; the reference goes first."""
     check_reference(reference, "reference")
+    check_estimate(estimate, reference)
+
+
+def check_estimate(estimate: Signal, reference: Signal) -> None:
+    """Raise FailedPrediction where an estimate is not finite, silent or of another length."""
     if estimate.shape[-1] != reference.shape[-1]:
         lengths = (
             f"expected {reference.shape[-1]} samples like the reference, found {estimate.shape[-1]}"
@@ -65,12 +64,6 @@ def check_reference(reference: Signal, name: str) -> None:
 def silent(signal: Signal) -> NDArray[np.bool_]:
     """Whether every sample is zero, for each signal `(..., time)`."""
     return np.asarray(~signal.any(axis=-1))
-
-
-def constant(signal: Signal, centred: Signal) -> NDArray[np.bool_]:
-    """Whether `signal` is a constant: nothing is left in `centred`, its part without the mean."""
-    peak = np.abs(signal).max(axis=-1)
-    return np.asarray(np.abs(centred).max(axis=-1) <= _ROUNDING * peak * np.sqrt(signal.shape[-1]))
 
 
 def check_sources(item: SignalItem) -> None:

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.base import ClipScore, FailedPrediction, Signal, SignalItem, UndefinedMetric
-from metrics.checks import as_signal, check_pair, check_reference, check_sources, constant
+from metrics.checks import as_signal, check_estimate, check_reference, check_sources
 
 CAP_DB = 100.0
 BRUTE_FORCE_SOURCES = 3  # 3! = 6 orders; above, the Hungarian algorithm finds the same optimum
+# A constant loses its mean but for rounding; what is left below this share of its peak is silence.
+_ROUNDING = 1e-14
+_CONSTANT = "the signal is constant: nothing is left without its mean"
 
 Ratios = NDArray[np.float64]
 
@@ -105,40 +108,38 @@ def _item_ratios(item: SignalItem, *, centre: bool) -> list[float]:
 
 def _ratio_db(reference: ArrayLike, estimate: ArrayLike, *, centre: bool) -> Ratios:
     """The ratio before capping, over the last axis; may be infinite either way."""
-    source, guess = as_signal(reference, "reference"), as_signal(estimate, "estimate")
-    check_pair(source, guess)
-    source, guess = _unit_peak(source), _unit_peak(guess)
-    if centre:
-        source, guess = _centred(source, guess)
-    gain = np.sum(guess * source, axis=-1, keepdims=True) / np.sum(
-        source * source, axis=-1, keepdims=True
-    )
-    target = gain * source
+    wanted, found = as_signal(reference, "reference"), as_signal(estimate, "estimate")
+    check_reference(wanted, "reference")
+    source, constant = _levelled(wanted, centre=centre)
+    if constant:
+        raise UndefinedMetric("silent_reference", _CONSTANT)
+    check_estimate(found, wanted)
+    guess, constant = _levelled(found, centre=centre)
+    if constant:
+        raise FailedPrediction("silent_estimate", _CONSTANT)
+    target = _dot(guess, source) / _dot(source, source) * source
     noise = guess - target
     with np.errstate(divide="ignore"):
-        signal_db = 10 * np.log10(np.sum(target * target, axis=-1))
-        noise_db = 10 * np.log10(np.sum(noise * noise, axis=-1))
-    return np.asarray(signal_db - noise_db)
+        decibels = 10 * (np.log10(_dot(target, target)) - np.log10(_dot(noise, noise)))
+    return np.asarray(decibels[..., 0])
 
 
-def _unit_peak(signal: Signal) -> Signal:
-    """`signal` times the power of two that brings its peak to 0.5..1: exact, without underflow."""
+def _levelled(signal: Signal, *, centre: bool) -> tuple[Signal, bool]:
+    """`signal` with its peak at 0.5..1, less its mean if asked; whether any had nothing but a mean.
+
+    Levelling is by a power of two, so it is exact, and squares neither underflow nor overflow.
+    """
     exponent = np.frexp(np.abs(signal).max(axis=-1, keepdims=True))[1]
-    return np.asarray(np.ldexp(signal, -exponent))
+    level = np.asarray(np.ldexp(signal, -exponent))
+    if not centre:
+        return level, False
+    level = level - level.mean(axis=-1, keepdims=True)
+    residue = np.abs(level).max(axis=-1)
+    return level, bool((residue <= _ROUNDING * np.sqrt(signal.shape[-1])).any())
 
 
-def _centred(reference: Signal, estimate: Signal) -> tuple[Signal, Signal]:
-    source = reference - reference.mean(axis=-1, keepdims=True)
-    guess = estimate - estimate.mean(axis=-1, keepdims=True)
-    if constant(reference, source).any():
-        raise UndefinedMetric(
-            "silent_reference", "the reference is constant: nothing is left without its mean"
-        )
-    if constant(estimate, guess).any():
-        raise FailedPrediction(
-            "silent_estimate", "the estimate is constant: nothing is left without its mean"
-        )
-    return source, guess
+def _dot(a: Signal, b: Signal) -> Signal:
+    return np.asarray(np.sum(a * b, axis=-1, keepdims=True))
 
 
 def _check_mixture(item: SignalItem) -> None:
@@ -149,10 +150,8 @@ def _check_mixture(item: SignalItem) -> None:
         )
         raise UndefinedMetric("wrong_length_mixture", shapes)
     check_reference(item.mixture, "mixture")
-    if constant(item.mixture, item.mixture - item.mixture.mean()):
-        raise UndefinedMetric(
-            "silent_mixture", "the mixture is constant: nothing is left without its mean"
-        )
+    if _levelled(item.mixture, centre=True)[1]:
+        raise UndefinedMetric("silent_mixture", _CONSTANT)
 
 
 def _check_pit_shapes(references: Signal, estimates: Signal) -> None:
