@@ -86,7 +86,7 @@ def _section(
         _turns(rows, comparison, measure, read),
         headline,
     )
-    return replace(section, finding=words.finding(section))
+    return replace(section, findings=words.findings(section))
 
 
 def _chosen(

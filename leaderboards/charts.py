@@ -20,7 +20,11 @@ SLACK = 14  # pixels at the left, for page fonts wider than FONT
 NARROW = 500  # pixels: below, names go above their lines
 FRAME = 78  # pixels for legend, axis and its title
 FONT = "Liberation Sans"  # measured with vl-convert's own copy; the page's fonts are then shown
-SHAPES: dict[Domain, str] = {"synthetic": "circle", "simulated": "diamond", "real": "square"}
+SHAPES: dict[Domain, str] = {  # Vega's own diamond is a thin one
+    "synthetic": "circle",
+    "simulated": "M0,-1.15L1.15,0L0,1.15L-1.15,0Z",
+    "real": "square",
+}
 
 
 def dumbbell(section: Section, *, width: int = 760) -> str:
@@ -132,7 +136,7 @@ def _shape(section: Section) -> alt.Shape:
 
 
 def _legend() -> alt.Legend:
-    return alt.Legend(title=None, orient="top", direction="horizontal", symbolOpacity=1)
+    return alt.Legend(title=None, orient="top", direction="horizontal", columnPadding=18)
 
 
 def _framed(chart: alt.LayerChart, *, width: int, lines: int) -> alt.LayerChart:

@@ -184,17 +184,17 @@ def _difference(measure: Measure, change: Change, domain: Domain) -> Entry:
     label = words.difference(measure, domain)[0]
     if change.value is None:
         return Entry(words.NOTHING, label=label, kind="chance")
-    return Entry(
-        words.signed(measure, change.value),
-        words.span(measure, change.interval),
-        label,
-        _kind(change),
-    )
+    text = words.signed(measure, change.value)
+    return Entry(text, words.span(measure, change.interval), label, _kind(change, text))
 
 
-def _kind(change: Change) -> str:
-    """Only a difference beyond chance is coloured."""
-    if change.interval is None or change.interval.low <= 0 <= change.interval.high:
+def _kind(change: Change, text: str) -> str:
+    """Only a difference beyond chance, and large enough to be seen, is coloured."""
+    if (
+        change.interval is None
+        or not text.strip("0.")
+        or change.interval.low <= 0 <= change.interval.high
+    ):
         return "chance"
     return "worse" if change.interval.low > 0 else "better"
 

@@ -245,14 +245,19 @@ class Measure(Record):
 
 @dataclass(frozen=True)
 class Section(Record):
-    """A comparison with its answer. `finding` says the main result in a sentence or three."""
+    """A comparison with its answer; `findings` are the main results, a sentence each."""
 
     comparison: Comparison
     measure: Measure
     rows: tuple[Row, ...]
     flips: tuple[Flip, ...]
     headline: Domain
-    finding: str = ""
+    findings: tuple[str, ...] = ()
+
+    @property
+    def finding(self) -> str:
+        """The main results as one paragraph."""
+        return " ".join(self.findings)
 
     def shown(self) -> tuple[Domain, ...]:
         """The domains that this comparison has datasets for."""

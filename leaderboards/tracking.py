@@ -115,7 +115,6 @@ class _Store:
 
     @classmethod
     def open(cls, database: Path, artifacts: Path, name: str) -> _Store:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
         from mlflow.tracking import MlflowClient
 
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -301,6 +300,10 @@ def _shown(value: Any) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep a new database's migration notes, and MLflow's own deprecations, from the user."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.tracking  # noqa: F401  # sets its loggers up, so before their levels
     loggers = [logging.getLogger(name) for name in NOISY]
     before = [logger.level for logger in loggers]
     for logger in loggers:

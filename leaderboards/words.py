@@ -140,16 +140,16 @@ def notes(section: Section) -> list[str]:
     return [note for note in (order, *turns, *failed) if note]
 
 
-def finding(section: Section) -> str:
-    """The main result in a few sentences, computed from the section and nothing else."""
+def findings(section: Section) -> tuple[str, ...]:
+    """The main results, a sentence each, computed from the section and nothing else."""
     competing = [row for row in section.rows if not row.unranked]
     models = [row for row in competing if row.role == "model"] or competing
     parts = [_leader(section, competing)]
-    parts += [_average(section, models, domain) for domain in ("simulated", "real")]
+    parts += [_average(section, models, domain) for domain in ("real", "simulated")]
     parts += [_flips(section.flips)]
     if not section.comparison.real:
         parts.append(f"Real life is not measured here yet: {ADD_REAL}.")
-    return " ".join(part for part in parts if part)
+    return tuple(part for part in parts if part)
 
 
 def _leader(section: Section, rows: Sequence[Row]) -> str:

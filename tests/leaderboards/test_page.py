@@ -118,7 +118,7 @@ def test_the_page_says_what_was_found_and_how_to_read_it(board: Board, page: str
     ):
         assert text in page, text
     for section in board.sections:
-        assert section.finding in page
+        assert all(f'<p class="finding">{found}</p>' in page for found in section.findings)
 
 
 def test_labels_on_a_phone_follow_the_columns(page: str) -> None:
