@@ -136,7 +136,9 @@ def _shape(section: Section) -> alt.Shape:
 
 
 def _legend() -> alt.Legend:
-    return alt.Legend(title=None, orient="top", direction="horizontal", columnPadding=18)
+    return alt.Legend(
+        title=None, orient="top", direction="horizontal", columnPadding=18, symbolOpacity=1
+    )
 
 
 def _framed(chart: alt.LayerChart, *, width: int, lines: int) -> alt.LayerChart:
