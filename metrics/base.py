@@ -31,7 +31,7 @@ class Unscored(ValueError):  # noqa: N818 - the end of a clip, not an error of o
 
 
 class UndefinedMetric(Unscored):
-    """The input's fault ("silent_reference", "too_short"): no model could be scored on this clip."""
+    """The input's fault ("silent_reference", "too_short"): no model can be scored on this clip."""
 
 
 class FailedPrediction(Unscored):

@@ -3,8 +3,7 @@
 Whole clusters (speakers, sessions) are resampled by a Poisson bootstrap, with weights that depend
 on nothing but the cluster id and the replicate, so that every model is judged under the same
 weights and no sharding, order or subset changes them. The interval is the *expanded* percentile
-one: quantiles at Φ(±t(0.975, ν) √k), where for one dataset of G clusters ν = G - 1 and k = G / (G -
-1).
+one: quantiles at Φ(±t(0.975, ν) √k), where one dataset of G clusters has ν = G - 1, k = G / (G - 1).
 
 Everything that a board shows is a sum of ratios with coefficients: a dataset's value, a domain's
 (the unweighted mean over its datasets), a gap (one domain minus another), a paired difference of
@@ -13,8 +12,8 @@ two models. So there is one engine, `combine`, over `Term`s, and thin names for 
 For several datasets, with z the linearised contribution of a cluster: k is the ratio of the
 variance with each dataset's G / (G - 1) to the one without, and ν is Welch and Satterthwaite's,
 both of which are the above for one. Datasets that share clusters count as one part with the fewest
-degrees of freedom among them. Any dataset under 3 clusters: no interval. Any under 6: value ±
-t(0.975, ν) √variance.
+degrees of freedom among them. If any dataset has under 3 clusters there is no interval; if any has
+under 6, it is value ± t(0.975, ν) √variance.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ LEVEL = 0.95
 FEWEST_CLUSTERS = 3  # below, no interval
 BOOTSTRAP_CLUSTERS = 6  # from here the bootstrap holds its level; below, t
 
-# ⌊P(Poisson(1) ≤ k) · 2^64⌋ for k = 0…19: a weight is how many of these a raw 64-bit integer
-# reaches.
+# ⌊P(Poisson(1) ≤ k) · 2^64⌋ for k = 0…19: a weight counts those that a raw integer reaches.
 _THRESHOLDS = np.array(
     [
         0x5E2D58D8B3BCDF1A,

@@ -29,8 +29,7 @@ PESQ_SHORTEST = 0.25  # seconds; below, pesq has no buffer to work on
 PESQ_LONGEST = 19.0  # seconds
 
 STOI_RATE = 10_000  # Hz, inside pystoi
-# 30 frames of 256 samples, hop 128, after frames were cut out and joined: pystoi needs 31
-# beforehand.
+# 30 frames of 256 samples, hop 128, once frames were cut out and joined: 31 before that.
 STOI_SHORTEST = 256 + 30 * 128 + 1  # samples at STOI_RATE: 0.41 s
 _TOO_FEW_FRAMES = 1e-5  # what pystoi answers, with a warning, where too little speech is left
 _NUMPY_GENERATOR = Lock()  # ESTOI draws from the one generator of the whole process
