@@ -3,7 +3,7 @@
 Whole clusters (speakers, sessions) are resampled by a Poisson bootstrap, with weights that depend
 on nothing but the cluster id and the replicate, so that every model is judged under the same
 weights and no sharding, order or subset changes them. The interval is the *expanded* percentile
-one: quantiles at Φ(±t(0.975, ν) √k), where one dataset of G clusters has ν = G - 1, k = G / (G - 1).
+one: quantiles at Φ(±t(0.975, ν) √k); one dataset of G clusters has ν = G - 1, k = G / (G - 1).
 
 Everything that a board shows is a sum of ratios with coefficients: a dataset's value, a domain's
 (the unweighted mean over its datasets), a gap (one domain minus another), a paired difference of
