@@ -1,4 +1,4 @@
-"""RealEar's packages, requirements and command; Beam ships the project to its workers with this file."""
+"""Packages, requirements and the command; Beam ships the project to its workers with this."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=PACKAGES,
-    package_data={"leaderboards": ["*.html", "*.css", "*.j2", "templates/*"], "pipelines.recipes": ["*.txt"]},
+    package_data={"leaderboards": ["templates/*"]},
     install_requires=REQUIREMENTS,
     extras_require={"dev": DEVELOPMENT},
     entry_points={"console_scripts": ["realear = pipelines.cli:main"]},

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Signal = NDArray[np.float64]
 
 
-class Unscored(ValueError):  # noqa: N818 - the end of a clip, not an error of ours
+class Unscored(ValueError):
     """Why a clip has no score: `reason` is a short slug that is counted, `detail` a sentence."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Data in motion: corpora to shards, shards to predictions, predictions to scores, scores to a board.
+"""Data in motion: corpora to shards, shards to predictions, to scores, to a board.
 
 The only package that knows files, Beam and the command line. See ARCHITECTURE.md for its rooms.
 """

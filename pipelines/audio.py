@@ -34,7 +34,7 @@ class BadAudio(ValueError):
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoded file: samples shaped (time, channels), float64 in [-1, 1); rate in Hz; bits to keep."""
+    """A decoded file: samples (time, channels), float64 in [-1, 1); its rate in Hz."""
 
     samples: NDArray[np.float64]
     sample_rate: int
@@ -62,7 +62,7 @@ def decode(data: bytes) -> Recording:
 
 
 def _refuse_truncated(notes: str, expected: int, found: int) -> None:
-    """libsndfile reads a file that was cut short in silence; only its log tells."""
+    """Libsndfile reads a file that was cut short in silence; only its log tells."""
     if cut := _SHORTER.search(notes):
         promised, there = int(cut[1]), int(cut[2])
         if promised not in STREAMED and there < promised:
@@ -82,7 +82,7 @@ def mono(recording: Recording, channel: int | None = None) -> Signal:
 
 
 def resample(signal: NDArray, rate: int, new_rate: int) -> NDArray:
-    """soxr HQ, dtype kept; the very same array where the rates are equal."""
+    """Soxr HQ, dtype kept; the very same array where the rates are equal."""
     if rate == new_rate or not len(signal):
         return signal
     return np.asarray(soxr.resample(signal, rate, new_rate, quality="HQ"))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
 from pipelines import schema, tasks
-from pipelines.records import DOMAINS, RealEarError, digest
+from pipelines.records import DOMAINS, Domain, RealEarError, digest
 from pipelines.schema import NAME, Config, nearest
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
-Domain = Literal["synthetic", "simulated", "real"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -67,7 +67,7 @@ class ComparisonConfig(Config):
     real: list[str] = []
     sample_rate: int | None = None  # Hz at which signals are compared; None: the lowest of all
 
-    def datasets(self) -> list[tuple[str, str]]:
+    def datasets(self) -> list[tuple[Domain, str]]:
         """(domain, dataset) of every dataset named."""
         return [(domain, name) for domain in DOMAINS for name in getattr(self, domain)]
 
@@ -108,6 +108,13 @@ def parse_suite(value: Any, where: str) -> Suite:
     return suite
 
 
+def parse_name(name: str) -> str:
+    """A dataset's name, checked; RealEarError with the rule."""
+    if not re.match(NAME, name):
+        raise RealEarError(f"expected a name of up to 64 letters, digits, _ and -, found {name!r}")
+    return name
+
+
 def load_suite(path: str) -> Suite:
     """Read and check a suite file."""
     return parse_suite(schema.load_yaml(path), path)
@@ -133,8 +140,12 @@ def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) ->
             )
 
 
-def making_order(suite: Suite) -> list[str]:
-    """Datasets so that each comes after those that it is made of; RealEarError on a circle."""
+def making_order(suite: Suite, only: Sequence[str] | None = None) -> list[str]:
+    """Datasets (`only` some, with what they need) so that each comes after those it is made of.
+
+    RealEarError on a circle or an unknown name.
+    """
+    _known(only or (), suite.datasets, "datasets")
     order: list[str] = []
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -145,6 +156,6 @@ def making_order(suite: Suite) -> list[str]:
                 visit(other, (*above, name))
             order.append(name)
 
-    for name in suite.datasets:
+    for name in only or suite.datasets:
         visit(name, ())
     return order

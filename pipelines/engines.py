@@ -7,11 +7,13 @@ is an error, where Beam alone would only warn.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.records import RealEarError
@@ -91,7 +93,7 @@ def runner(chosen: Engine) -> Any:
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
-def _subclasses(cls: type) -> Iterator[Any]:
+def _subclasses(cls: Any) -> Iterator[Any]:
     for child in cls.__subclasses__():
         yield child
         yield from _subclasses(child)
@@ -124,14 +126,12 @@ def check_packages() -> None:
     """Refuse to run if a folder of the user's hides one of our four packages."""
     import pipelines
 
-    ours = os.path.dirname(os.path.dirname(os.path.abspath(pipelines.__file__)))  # noqa: PTH
+    ours = Path(pipelines.__file__).resolve().parent.parent
     for name in PACKAGES:
-        module = sys.modules.get(name) or __import__(name)
-        found = os.path.dirname(os.path.abspath(module.__file__ or ""))  # noqa: PTH
-        expected = os.path.join(ours, name)  # noqa: PTH
-        if found != expected:
+        found = Path(importlib.import_module(name).__file__ or "").resolve().parent
+        if found != ours / name:
             raise RealEarError(
-                f"package {name!r}: expected {expected}, found {found}: start the command from "
+                f"package {name!r}: expected {ours / name}, found {found}: start the command from "
                 "another folder, or set PYTHONSAFEPATH=1"
             )
 

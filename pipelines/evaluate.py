@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import metrics
-from leaderboards.records import Board
 from pipelines import make, predict, publish, score, timings, transforms
 from pipelines.config import ComparisonConfig, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
 from pipelines.predict import Handling
+from pipelines.publish import Cell, Outcome
+from pipelines.records import Part, RealEarError
+from pipelines.shards import datasets, sidecars
 from pipelines.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One model × dataset of a comparison, with the metrics asked for."""
-
-    comparison: str
-    made: Made
-    handling: Handling
-    specs: tuple[metrics.MetricSpec, ...] = field(default=())
-
-
-def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Board:
+def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Outcome:
     """Bring a suite's board up to date; every step skips what is there, made from the same."""
     handlings = check_models(suite)
     made = make_datasets(suite, workspace, engine)
@@ -32,7 +24,7 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Board:
     predict_all(cells, workspace, engine)
     score_all(cells, workspace, engine)
     timings.collect(workspace)
-    return publish.board(suite, workspace, made, cells)
+    return publish.outcome(suite, workspace, made, cells)
 
 
 def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
@@ -49,10 +41,29 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
     return found
 
 
-def make_datasets(suite: Suite, workspace: Workspace, engine: Engine) -> dict[str, Made]:
-    """Every dataset of the suite, each after those that it is made of."""
+def existing(suite: Suite, workspace: Workspace) -> Outcome:
+    """The board from what lies in the workspace; RealEarError if any of it is missing or stale."""
+    handlings = check_models(suite)
+    made = {}
+    for name, config in suite.datasets.items():
+        folder = config.path or workspace.dataset(name)
+        made[name] = Made(datasets.read_card(folder), folder)
+    cells = plan_cells(suite, made, handlings)
+    for part in score_parts(cells, workspace):
+        if not sidecars.is_current(part):
+            raise RealEarError(
+                f"expected scores at {part.id}, found none or stale ones: "
+                "run `realear evaluate` with this suite first"
+            )
+    return publish.outcome(suite, workspace, made, cells)
+
+
+def make_datasets(
+    suite: Suite, workspace: Workspace, engine: Engine, *, only: Sequence[str] | None = None
+) -> dict[str, Made]:
+    """The suite's datasets, each after those that it is made of; `only` some and what they need."""
     made: dict[str, Made] = {}
-    for name in making_order(suite):
+    for name in making_order(suite, only):
         made[name] = make.make(name, suite.datasets[name], workspace, engine, made)
     return made
 
@@ -85,7 +96,7 @@ def comparison_specs(
 
 
 def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
-    """Ask every model about its datasets: one pipeline a model, so one model in memory at a time."""
+    """Ask every model about its datasets: a pipeline a model, so one in memory at a time."""
     by_chain: dict[str, list[Cell]] = {}
     for cell in cells:
         by_chain.setdefault(cell.handling.chain, []).append(cell)
@@ -106,18 +117,17 @@ def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None
 
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Score all predictions with all metrics in one pipeline."""
-    parts = [
-        part
-        for cell in cells
-        for spec in cell.specs
-        for part in score.plan(
-            workspace,
-            cell.made.card,
-            cell.handling.chain,
-            cell.handling.task,
-            spec,
-            dataset=cell.made.folder,
-        )
-    ]
-    unique = {part.id: part for part in parts}
-    transforms.run("Score", list(unique.values()), score.score_shard, engine)
+    transforms.run("Score", score_parts(cells, workspace), score.score_shard, engine)
+
+
+def score_parts(cells: list[Cell], workspace: Workspace) -> list[Part]:
+    """Every shard × model × metric, once, however many comparisons ask for it."""
+    parts: dict[str, Part] = {}
+    for cell in cells:
+        asked = cell.handling
+        for spec in cell.specs:
+            planned = score.plan(
+                workspace, cell.made.card, asked.chain, asked.task, spec, dataset=cell.made.folder
+            )
+            parts |= {part.id: part for part in planned}
+    return list(parts.values())

@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import models
 from metrics import FailedPrediction, UndefinedMetric
 from pipelines import stores, tasks
-from pipelines.records import Failure, Part, RealEarError, digest
+from pipelines.records import Failure, Part, RealEarError, Role, digest
 from pipelines.shards import sidecars
 from pipelines.shards.datasets import Card, Clip, clips, printable
 from pipelines.shards.tars import TarWriter
@@ -36,6 +36,7 @@ class Handling:
     task: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    role: Role = "model"
 
     @property
     def chain(self) -> str:
@@ -78,7 +79,9 @@ def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -
             f"model {name!r}: expected one for the task {task!r}, found one for {model.task!r}: "
             "`realear list models` shows them by task"
         )
-    return Handling(name, origin, task, dict(parameters), models.fingerprint(model, origin))
+    fingerprint = models.fingerprint(model, origin)
+    role = cast(Role, model.role)
+    return Handling(name, origin, task, dict(parameters), fingerprint, role)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def plan(workspace: Workspace, card: Card, asked: Handling, *, dataset: str = ""
 
 
 def predict_shard(part: Part, model: Any, task: Task) -> None:
-    """Ask a model about every clip of a shard; write answers, failures and, apart, the wall time."""
+    """Ask a model about every clip of a shard; the wall time is written apart."""
     asking: Asking = part.payload
     failures: list[Failure] = []
     digests: list[object] = []
@@ -153,6 +156,11 @@ def ask(task: Task, model: Any, clip: Clip) -> dict[str, bytes] | Failure:
 
 def describe(workspace: Workspace, card: Card, asked: Handling) -> None:
     """Write `run.json`: what made these predictions."""
-    record = {"chain": asked.chain, "task": asked.task, "dataset": card.name,
-              "dataset_content": card.content, "model": asked.record()}
+    record = {
+        "chain": asked.chain,
+        "task": asked.task,
+        "dataset": card.name,
+        "dataset_content": card.content,
+        "model": asked.record(),
+    }
     stores.write_json(f"{workspace.predictions(asked.chain, card.name)}/{RUN}", record)

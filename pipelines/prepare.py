@@ -32,29 +32,29 @@ def plan(name: str, target: str, job: Preparing, shards: int | None = None) -> l
     """Parts of a dataset `name` in the folder `target`, one a shard."""
     parts = []
     for number, entries in enumerate(cut(job.entries, shards)):
-        facts = [_facts(job.folder, entry) for entry in entries]
+        facts, size = _facts(job.folder, entries)
         payload = replace(job, entries=tuple(entries))
-        inputs = digest(
-            ["prepare", VERSION, job.corpus, job.sample_rate, job.channel, facts]
-        )
-        size = sum(fact["bytes"] for fact in facts)
+        inputs = digest(["prepare", VERSION, job.corpus, job.sample_rate, job.channel, facts])
         parts.append(Part(target, stem(name, number), inputs, len(entries), size / 32_000, payload))
     return parts
 
 
-def _facts(folder: str, entry: Entry) -> dict[str, object]:
-    """What decides an entry's sample, as far as it can be told without reading the audio."""
-    stamps = []
+def _facts(folder: str, entries: Sequence[Entry]) -> tuple[list[object], int]:
+    """What decides the samples, as far as it shows without reading the audio; and all bytes."""
+    facts: list[object] = []
     total = 0
-    for path in (entry.audio, entry.clean, *entry.sources):
-        where = Path(folder, path) if path else None
-        if where is not None and where.is_file():
-            found = where.stat()
-            stamps.append([path, found.st_size, found.st_mtime_ns])
-            total += found.st_size
-        else:
-            stamps.append([path, None, None])
-    return {"entry": asdict(entry), "stamps": stamps, "bytes": total}
+    for entry in entries:
+        stamps: list[object] = []
+        for path in (entry.audio, entry.clean, *entry.sources):
+            where = Path(folder, path) if path else None
+            if where is not None and where.is_file():
+                found = where.stat()
+                stamps.append([path, found.st_size, found.st_mtime_ns])
+                total += found.st_size
+            else:
+                stamps.append([path, None, None])
+        facts.append([asdict(entry), stamps])
+    return facts, total
 
 
 def make_shard(part: Part) -> None:

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 SCHEMA_VERSION = 1  # of every table and sidecar that RealEar writes
 
-DOMAINS = ("synthetic", "simulated", "real")
+Domain = Literal["synthetic", "simulated", "real"]
+Role = Literal["model", "baseline", "oracle"]
+DOMAINS: tuple[Domain, ...] = ("synthetic", "simulated", "real")
 
 
 def canonical(value: Any) -> str:

@@ -34,7 +34,7 @@ C = TypeVar("C", bound=BaseModel)
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A remedy: the nearest known names, or all of them if none is near."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(word) for word in close) + "?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,6 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     this returns, every part's result is in place and made from the inputs that the part names;
     else LostWork. An error on a worker ends the run; what is finished by then stays.
     """
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     todo = [part for part in parts if not sidecars.is_current(part)]
     for part in todo:  # Without its sidecar a shard does not exist: progress counts them.
         stores.remove(sidecars.path(part.folder, part.stem))
@@ -98,6 +96,7 @@ def _do(part: Part, work: Work) -> str:
 
 
 def count(part: Part) -> None:
+    """Count a finished part in Beam's own metrics."""
     Metrics.counter("realear", "shards").inc()
     Metrics.counter("realear", "clips").inc(part.clips)
 

@@ -15,10 +15,9 @@ from pipelines.schema import Config
 LONGEST_KEY = 80  # characters: leaves room for ".s1.flac" within the 100 of a tar name
 # What counts as a recording in a folder. Some of these libsndfile cannot decode: they are listed
 # all the same, so that they end as counted failures and not as files that nobody saw.
-SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .au .caf .w64 .rf64 .sph .wv .m4a .aac .wma .amr "
-    ".mp4 .webm .mka".split()
-)
+_LOSSLESS = {".wav", ".flac", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64", ".sph", ".wv"}
+_LOSSY = {".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".wma", ".amr", ".mp4", ".webm", ".mka"}
+SUFFIXES = frozenset(_LOSSLESS | _LOSSY)
 
 
 class Corpus(Config):
@@ -60,7 +59,7 @@ def unique(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def sound_key(name: str) -> str:
-    """A key that every reader of tars accepts: ASCII letters, digits, `_`, `-`; up to 80 characters.
+    """A key that every reader of tars accepts: up to 80 ASCII letters, digits, `_` and `-`.
 
     A name that has to be changed for it gets a hash of the original, so that different names never
     meet in one key. A folder separator alone becomes `-`.

@@ -7,7 +7,7 @@
 
 `{name}` matches within one file name, as little as it can; `{name:path}` goes across folders; `*`
 and `**` match without a label. Templates (`speaker`, `session`, `clean`, `sources`) are filled from
-the labels, and `{path}`, `{stem}`, `{folder}` of the recording.
+the labels, and `{path}`, `{folder}`, `{file}`, `{stem}` of the recording.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Files(Corpus):
 
     def _entry(self, path: str, labels: dict[str, str], table: dict[str, str] | None) -> Entry:
         place = PurePosixPath(path)
-        fields = {**labels, "path": path, "stem": place.stem, "folder": str(place.parent)}
+        fields = {**labels, "path": path, "file": place.name, "stem": place.stem}
+        fields["folder"] = str(place.parent)
         key = sound_key(self._name(path))
         text, fault = self._text(key, path, labels, table)
         speaker = self._fill(self.speaker, fields) or labels.get("speaker")

@@ -64,7 +64,7 @@ def _delimited(where: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             f"{where}: expected a column 'path', found {found}: {nearest('path', columns)}"
         )
     for row in reader:
-        extra = row.pop(None, None)  # type: ignore[call-overload]  # csv's own name for surplus
+        extra = row.pop(None, None)  # csv's own name for surplus
         yield reader.line_num, {**row, **({"": extra} if extra else {})}
 
 

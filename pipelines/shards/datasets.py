@@ -1,6 +1,6 @@
 """A dataset: a card, tar shards with sidecars, an index row a sample, and what was refused.
 
-    datasets/<name>/  dataset.json · <name>-000000.tar + .json + .parquet … · index.parquet · failures.parquet
+datasets/<name>/  dataset.json · <name>-000000.tar + .json + .parquet … · index.parquet · failures.parquet
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import audio, stores
-from pipelines.records import SCHEMA_VERSION, Failure, LostWork, RealEarError, digest
+from pipelines.records import SCHEMA_VERSION, Domain, Failure, LostWork, RealEarError, digest
 from pipelines.shards import sidecars
 from pipelines.shards.tars import Member
 
@@ -79,8 +79,11 @@ class Row:
 def write_rows(target: str, rows: Sequence[Row]) -> None:
     """Publish index rows as Parquet."""
     records = [
-        {**asdict(row), "labels": json.dumps(dict(row.labels), sort_keys=True, ensure_ascii=False),
-         "schema_version": SCHEMA_VERSION}
+        {
+            **asdict(row),
+            "labels": json.dumps(dict(row.labels), sort_keys=True, ensure_ascii=False),
+            "schema_version": SCHEMA_VERSION,
+        }
         for row in rows
     ]
     write_table(target, pa.Table.from_pylist(records, schema=INDEX_SCHEMA))
@@ -112,8 +115,10 @@ def read_rows(path: str) -> list[Row]:
 def write_failures(target: str, failures: Sequence[Failure]) -> None:
     """Publish what was refused as Parquet, sorted by key."""
     records = [
-        {**{name: printable(value) for name, value in asdict(failure).items()},
-         "schema_version": SCHEMA_VERSION}
+        {
+            **{name: printable(value) for name, value in asdict(failure).items()},
+            "schema_version": SCHEMA_VERSION,
+        }
         for failure in sorted(failures, key=lambda failure: (failure.key, failure.reason))
     ]
     write_table(target, pa.Table.from_pylist(records, schema=FAILURES_SCHEMA))
@@ -142,7 +147,7 @@ class Card:
     """`dataset.json`: what the dataset is, how it was made, what it holds."""
 
     name: str
-    domain: str  # synthetic | simulated | real
+    domain: Domain
     made_by: Mapping[str, Any]  # the configuration that made it
     inputs: str  # digest of everything that decided the content
     content: str  # digest of PCM and labels, whatever the sharding
@@ -169,7 +174,7 @@ class About:
     """The part of the card that its maker states rather than counts."""
 
     name: str
-    domain: str
+    domain: Domain
     made_by: Mapping[str, Any]
     licence: str = "unknown"
     language: str = ""

@@ -139,5 +139,3 @@ def _known(sample: Sample) -> dict[str, Any]:
         "text": sample.text,
         "labels": dict(sample.labels),
     }
-
-

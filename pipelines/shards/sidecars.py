@@ -49,8 +49,15 @@ def path(folder: str, stem: str) -> str:
     return f"{folder}/{stem}.json"
 
 
-def write(part: Part, files: Iterable[str], *, content: str, clips_out: int, seconds: float,
-          failures: Sequence[Failure] = ()) -> Sidecar:
+def write(
+    part: Part,
+    files: Iterable[str],
+    *,
+    content: str,
+    clips_out: int,
+    seconds: float,
+    failures: Sequence[Failure] = (),
+) -> Sidecar:
     """Describe the files that a part has published, and publish that description, last."""
     sidecar = Sidecar(
         inputs=part.inputs,
@@ -58,7 +65,9 @@ def write(part: Part, files: Iterable[str], *, content: str, clips_out: int, sec
         clips_in=part.clips,
         clips_out=clips_out,
         seconds=round(seconds, 6),
-        files={PurePosixPath(name).name: (stores.size(name), stores.sha256(name)) for name in files},
+        files={
+            PurePosixPath(name).name: (stores.size(name), stores.sha256(name)) for name in files
+        },
         failures=tuple(failures),
     )
     stores.write_json(path(part.folder, part.stem), asdict(sidecar))
@@ -93,8 +102,8 @@ def is_current(part: Part) -> bool:
 def check(folder: str, stem: str) -> Sidecar:
     """Compare a shard's files with their sidecar, byte for byte; DamagedShard where they differ.
 
-    A tar cut at a member's end, or with one bit of a header flipped, still reads as a valid, shorter
-    tar: only the hash tells.
+    A tar cut at a member's end, or with one bit of a header flipped, still reads as a valid,
+    shorter tar: only the hash tells.
     """
     sidecar = read(folder, stem)
     if sidecar is None:

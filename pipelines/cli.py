@@ -1,0 +1,333 @@
+"""The `realear` command: thin. Every command parses, builds, runs, and says how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from pipelines import engines, progress
+from pipelines.records import LostWork, RealEarError, ToleranceExceeded
+from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:  # the commands import what they need: `realear --help` must be quick
+    from pipelines.config import Suite
+    from pipelines.engines import Engine
+    from pipelines.make import Made
+
+OUT = "realear"
+# What a command does not know goes to Beam, which refuses what it does not know either.
+TO_BEAM = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    help="Does the model do in real life what it does on the benchmark?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Start with `realear demo`. Exit codes: 0 well, 2 a mistake to mend, 3 more clips "
+    "failed than tolerated, 4 rows lost on the way, 130 interrupted.",
+)
+
+Out = Annotated[str, typer.Option("--out", help="Folder for everything that is made.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: one a core.")]
+Runner = Annotated[str, typer.Option("--runner", help="local, or a Beam runner's name.")]
+WithAudio = Annotated[
+    bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")
+]
+SuiteFile = Annotated[str, typer.Argument(metavar="SUITE.yaml", help="The suite.")]
+
+
+def _engine(context: typer.Context, runner: str, workers: int) -> engines.Engine:
+    return engines.engine(runner, workers, context.args)
+
+
+@app.command(context_settings=TO_BEAM)
+def demo(
+    context: typer.Context,
+    out: Out = OUT,
+    real: Annotated[str | None, typer.Option(help="Folder of your own recordings.")] = None,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """A leaderboard from nothing: synthesise, degrade, recognise, separate, enhance, compare.
+
+    --real FOLDER adds your recordings: with KEY.txt beside KEY.wav, a manifest.csv, clean/ and
+    noisy/, or mix/, s1/ and s2/.
+    """
+    from pipelines import demo as demonstration
+
+    suite = demonstration.suite(real)
+    _evaluate(suite, Workspace(out), _engine(context, runner, workers), with_audio=False)
+
+
+@app.command(context_settings=TO_BEAM)
+def evaluate(
+    context: typer.Context,
+    suite: SuiteFile,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+    with_audio: WithAudio = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Check every word of the suite, run nothing.")
+    ] = False,
+) -> None:
+    """Run a suite end to end. What is there already, made of the same, is not made again."""
+    from pipelines import config
+    from pipelines import evaluate as step
+
+    loaded = config.load_suite(suite)
+    engine = _engine(context, runner, workers)
+    if validate:
+        step.check_models(loaded)
+        config.making_order(loaded)
+        progress.console.print(f"{suite}: in order")
+        return
+    _evaluate(loaded, Workspace(out), engine, with_audio=with_audio)
+
+
+def _evaluate(suite: Suite, workspace: Workspace, engine: Engine, *, with_audio: bool) -> None:
+    """Evaluate, show, publish, log; ToleranceExceeded if a model failed too often."""
+    from leaderboards import terminal
+    from pipelines import evaluate as step
+    from pipelines import publish
+
+    result = step.evaluate(suite, workspace, engine)
+    terminal.show(result.board)
+    page = publish.write_site(result, workspace, suite, with_audio=with_audio)
+    logged = publish.track(result, workspace, Path(page).read_text(encoding="utf-8"))
+    news = "logged" if logged.created else "was logged before"
+    progress.console.print(f"Board   {Path(page).absolute()}", soft_wrap=True)
+    progress.console.print(
+        f"MLflow  {news}: mlflow ui --backend-store-uri sqlite:///{Path(workspace.database).absolute()}",
+        soft_wrap=True,
+    )
+    if over := result.over_tolerance():
+        raise ToleranceExceeded("more clips failed than tolerated: " + "; ".join(over))
+
+
+@app.command(context_settings=TO_BEAM)
+def board(
+    context: typer.Context,
+    suite: SuiteFile,
+    out: Out = OUT,
+    with_audio: WithAudio = False,
+) -> None:
+    """Show and write a suite's board again, from the scores that are there; computes nothing."""
+    from leaderboards import terminal
+    from pipelines import config, publish
+    from pipelines import evaluate as step
+
+    _engine(context, "local", 1)
+    loaded = config.load_suite(suite)
+    result = step.existing(loaded, Workspace(out))
+    terminal.show(result.board)
+    page = publish.write_site(result, Workspace(out), loaded, with_audio=with_audio)
+    progress.console.print(f"Board   {Path(page).absolute()}", soft_wrap=True)
+
+
+@app.command(context_settings=TO_BEAM)
+def prepare(
+    context: typer.Context,
+    folder: Annotated[str, typer.Argument(help="Folder of recordings, or a manifest.")],
+    name: Annotated[str, typer.Option(help="What the dataset is called.")],
+    domain: Annotated[str, typer.Option(help="synthetic, simulated or real.")] = "real",
+    audio: Annotated[
+        str, typer.Option(help="File-name pattern, such as {digit}_{speaker}_{take}.wav.")
+    ] = "**",
+    text: Annotated[
+        str | None, typer.Option(help="Transcripts: a table (id TAB words), or .txt beside each.")
+    ] = None,
+    text_label: Annotated[
+        str | None, typer.Option(help="The label that is the transcript.")
+    ] = None,
+    speaker: Annotated[str | None, typer.Option(help="Template, such as {reader}.")] = None,
+    clean: Annotated[str | None, typer.Option(help="Template: clean/{stem}.wav.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Template of a source: s1/{stem}.wav. Repeat it.")
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="Hz; as recorded by default.")] = None,
+    shards: Annotated[int | None, typer.Option(help="How many; 16 by default.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Take so many clips only.")] = None,
+    tolerate: Annotated[float, typer.Option(help="Share of clips that may be refused.")] = 0.0,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Recordings in, verified WebDataset shards out, every file accounted for."""
+    from pipelines import make, schema
+    from pipelines.config import DatasetConfig, parse_name
+
+    corpus: dict[str, object] = {"reader": "files", "folder": folder, "audio": audio}
+    if Path(folder).is_file():
+        corpus = {"reader": "manifest", "file": folder}
+    else:
+        corpus |= {"speaker": speaker, "clean": clean, "sources": source or []}
+        corpus |= {"text": _text(text, text_label)}
+    values = {
+        "domain": domain,
+        "corpus": corpus,
+        "sample_rate": sample_rate,
+        "shards": shards,
+        "limit": limit,
+        "tolerate": tolerate,
+    }
+    config = schema.validate(DatasetConfig, values, "prepare")
+    engine = _engine(context, runner, workers)
+    made = make.make(parse_name(name), config, Workspace(out), engine, {})
+    _say_made(made)
+
+
+def _text(text: str | None, label: str | None) -> dict[str, str] | None:
+    """Where transcripts come from, as the corpus reader takes it."""
+    if label:
+        return {"label": label}
+    if text is None:
+        return None
+    return {"beside": text} if text.startswith(".") else {"file": text}
+
+
+def _say_made(made: Made) -> None:
+    card = made.card
+    refused = ", ".join(f"{count} {reason}" for reason, count in card.refused.items())
+    progress.console.print(
+        f"{card.name}: {card.clips} clips, {card.seconds:.0f} s, {len(card.shards)} shards in "
+        f"{made.folder}; refused: {refused or 'none'}",
+        soft_wrap=True,
+    )
+    for note in card.notes:
+        progress.console.print(f"  {note}", soft_wrap=True)
+
+
+@app.command(context_settings=TO_BEAM)
+def generate(
+    context: typer.Context,
+    suite: SuiteFile,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these datasets.")] = None,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Make a suite's datasets, all or some with what they need: prepared and generated."""
+    from pipelines import config
+    from pipelines import evaluate as step
+
+    loaded = config.load_suite(suite)
+    # An option's value that Beam takes lands among the names; Beam's own check tells them apart.
+    engine = _engine(context, runner, workers)
+    for made in step.make_datasets(loaded, Workspace(out), engine, only=names or None).values():
+        _say_made(made)
+
+
+@app.command(context_settings=TO_BEAM)
+def predict(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A name of `realear list models`, or module:Class.")],
+    dataset: Annotated[str, typer.Argument(help="A prepared dataset: its folder or name.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter: name=value. Repeat it.")
+    ] = None,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Ask one model about one dataset; one prediction shard for every shard."""
+    from pipelines import single
+
+    engine = _engine(context, runner, workers)
+    where = single.predict(model, dataset, parameter or [], Workspace(out), engine)
+    progress.console.print(f"Predictions in {where}", soft_wrap=True)
+
+
+@app.command(context_settings=TO_BEAM)
+def score(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Option(help="A prepared dataset: its folder or name.")],
+    predictions: Annotated[
+        str | None, typer.Option(help="Somebody's predictions: a folder, or key,text as .csv.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What to call whose predictions these are.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Or a model: asked first if need be.")] = None,
+    task: Annotated[str | None, typer.Option(help="If the files do not tell it.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Such as wer or wer:normaliser=basic. Repeat it.")
+    ] = None,
+    tolerate: Annotated[float, typer.Option(help="Share of clips that may fail.")] = 0.0,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Score predictions, yours or a model's, against a dataset; every clip is accounted for."""
+    from pipelines import single
+
+    engine = _engine(context, runner, workers)
+    if (predictions is None) == (model is None):
+        raise RealEarError("score: expected one of --predictions and --model")
+    asked = single.Scored(dataset, task, tuple(metric or ()), tolerate)
+    if predictions is not None:
+        single.score_submission(asked, predictions, name, Workspace(out), engine)
+    else:
+        single.score_model(asked, str(model), Workspace(out), engine)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str, typer.Argument(help="models, metrics, tasks, corpora, recipes or datasets.")
+    ] = "all",
+    out: Out = OUT,
+) -> None:
+    """What there is by name: models, metrics, tasks, corpus readers, recipes, your datasets."""
+    from pipelines import catalogue
+
+    catalogue.show(kind, Workspace(out))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, which device, which runners, what is missing and how to get it."""
+    from pipelines import doctor as check
+
+    if not check.show():
+        raise typer.Exit(2)
+
+
+CODES: dict[type[RealEarError], int] = {ToleranceExceeded: 3, LostWork: 4}
+
+
+def main() -> None:
+    """Run the command; mistakes end in one clear message, not in a traceback."""
+    warnings.filterwarnings("ignore")  # libraries' notes to their own developers
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        engines.check_packages()
+        app()
+    except SystemExit as end:
+        if isinstance(end.__context__, typer.Abort):  # what typer makes of Ctrl-C
+            _interrupted()
+        raise
+    except RealEarError as error:
+        _stop(str(error), next((c for kind, c in CODES.items() if isinstance(error, kind)), 2))
+
+
+def _interrupted() -> NoReturn:
+    _stop("interrupted: finished shards are kept, the same command goes on from there", 130)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    progress.console.print(f"[bold red]realear:[/bold red] {escape(message)}", soft_wrap=True)
+    sys.stderr.flush()
+    # Not sys.exit: Beam's threads may still wait for workers that are going down with us.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

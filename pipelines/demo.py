@@ -1,0 +1,157 @@
+"""The demo: a suite with nothing downloaded; the user's own recordings are its real column."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import Suite, parse_suite
+from pipelines.corpora.base import SUFFIXES
+from pipelines.records import RealEarError
+
+SENTENCES = 32  # read by sixteen voices, two each
+LAYOUTS = """\
+  KEY.wav beside KEY.txt            its transcript: recognition
+  transcripts.tsv beside *.wav      KEY <tab> words: recognition
+  manifest.csv (.tsv, .jsonl)       path and text, clean or sources (;): what it names
+  noisy/KEY.wav and clean/KEY.wav   enhancement
+  mix/, s1/ and s2/KEY.wav          separation"""
+
+ROOM = {"t60_s": [0.3, 0.6], "distance_m": [0.8, 1.4]}
+MODELS = {
+    "recognition": ["pocketsphinx", "pocketsphinx-narrow"],
+    "separation": ["mixture", "nmf", "oracle-irm"],
+    "enhancement": ["noisy", "wiener", "spectral-gating"],
+}
+METRICS: dict[str, dict[str, Any]] = {
+    "recognition": {"wer": {"normaliser": "basic"}},
+    "separation": {"si_snri": {}, "stoi": {}},
+    "enhancement": {"pesq": {}, "stoi": {}},
+}
+TITLES = {
+    "recognition": "Speech recognition",
+    "separation": "Two talkers apart",
+    "enhancement": "Speech out of noise",
+}
+
+
+def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
+    """The demo's suite; RealEarError if `real` holds recordings in no layout that it knows."""
+    found = real_corpora(real) if real is not None else {}
+    datasets: dict[str, Any] = _synthetic("recognition" in found)
+    for task, corpus in found.items():
+        datasets[f"yours-{task}"] = {"domain": "real", "corpus": corpus, "tolerate": tolerate}
+    columns = {
+        "recognition": ("readings", "readings-in-rooms"),
+        "separation": ("pairs", "pairs-in-rooms"),
+        "enhancement": ("noisy", "noisy-in-rooms"),
+    }
+    comparisons = {
+        task: {
+            "task": task,
+            "title": TITLES[task],
+            "models": MODELS[task],
+            "metrics": METRICS[task],
+            "synthetic": [clean],
+            "simulated": [rooms],
+            "real": [f"yours-{task}"] if task in found else [],
+        }
+        for task, (clean, rooms) in columns.items()
+    }
+    title = "RealEar demo" if real is None else "RealEar demo with your recordings"
+    value = {"name": "demo", "title": title, "datasets": datasets, "comparisons": comparisons}
+    return parse_suite(value, "demo")
+
+
+def _synthetic(own_text: bool) -> dict[str, Any]:
+    """Clean readings, and what rooms and noise make of them; the user's own words if there are."""
+    origin = {"of": ["yours-recognition"]} if own_text else {"sentences": SENTENCES}
+    readings = {"kind": "readings", **origin}
+
+    def scenes(**settings: Any) -> dict[str, Any]:
+        return {"kind": "scenes", "of": ["readings"], **settings}
+
+    pairs = {"talkers": 2, "clips": 16, "sample_rate": 8_000}
+    recipes = {
+        "readings": readings,
+        "readings-in-rooms": scenes(room=ROOM, noise={"snr_db": [5, 20]}),
+        "pairs": scenes(**pairs),
+        "pairs-in-rooms": scenes(**pairs, room=ROOM, noise={"snr_db": [10, 20]}),
+        "noisy": scenes(clips=20, noise={"kinds": ["white"], "snr_db": [0, 10]}),
+        "noisy-in-rooms": scenes(
+            clips=20, room=ROOM, noise={"kinds": ["babble", "pink"], "snr_db": [0, 10]}
+        ),
+    }
+    return {
+        name: {
+            "domain": "simulated" if name.endswith("-in-rooms") else "synthetic",
+            "recipe": recipe,
+            "redistribute": not own_text,
+            "licence": "CC0-1.0" if not own_text else "unknown",
+            "language": "en",
+        }
+        for name, recipe in recipes.items()
+    }
+
+
+def real_corpora(folder: str) -> dict[str, dict[str, Any]]:
+    """Task to corpus configuration, by what lies in a folder; RealEarError if nothing is known."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise RealEarError(f"--real: expected a folder of recordings, found none at {folder}")
+    for suffix in (".csv", ".tsv", ".jsonl"):
+        if (manifest := root / f"manifest{suffix}").is_file():
+            return _of_manifest(manifest)
+    found: dict[str, dict[str, Any]] = {}
+    if (root / "mix").is_dir() and (root / "s1").is_dir() and (root / "s2").is_dir():
+        sources = ["s1/{file}", "s2/{file}"]
+        found["separation"] = _files(folder, "mix/{name}.*", sources=sources)
+    if (root / "noisy").is_dir() and (root / "clean").is_dir():
+        found["enhancement"] = _files(folder, "noisy/{name}.*", clean="clean/{file}")
+    if (root / "transcripts.tsv").is_file():
+        text = {"file": "transcripts.tsv"}
+        found["recognition"] = _files(folder, "{name}.*", text=text)
+    elif _beside(root):
+        found["recognition"] = _files(folder, "**", text={"beside": ".txt"})
+    if not found:
+        raise RealEarError(
+            f"--real {folder}: expected one of these, found none of them:\n{LAYOUTS}"
+        )
+    return found
+
+
+def _files(folder: str, audio: str, **settings: Any) -> dict[str, Any]:
+    return {"reader": "files", "folder": folder, "audio": audio, **settings}
+
+
+def _beside(root: Path) -> bool:
+    """Whether any recording has a text file next to it."""
+    return any(
+        path.with_suffix(".txt").is_file()
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+    )
+
+
+def _of_manifest(manifest: Path) -> dict[str, dict[str, Any]]:
+    """The tasks that a manifest's columns speak of."""
+    with manifest.open("rb") as file:
+        first = file.readline().decode("utf-8-sig", "replace").strip()
+    if manifest.suffix == ".jsonl":
+        try:
+            columns = set(json.loads(first))
+        except ValueError as error:
+            raise RealEarError(f"{manifest}: expected a JSON object a line: {error}") from error
+    else:
+        delimiter = "," if manifest.suffix == ".csv" else "\t"
+        columns = set(next(csv.reader([first], delimiter=delimiter), []))
+    tasks = {"text": "recognition", "clean": "enhancement", "sources": "separation"}
+    found = {task: column for column, task in tasks.items() if column in columns}
+    if not found:
+        listed = ", ".join(sorted(columns))
+        raise RealEarError(
+            f"{manifest}: expected a column text, clean or sources beside path, found {listed}"
+        )
+    return {task: {"reader": "manifest", "file": str(manifest)} for task in found}

@@ -1,0 +1,203 @@
+"""Generate: a recipe becomes a plan, a row a clip; the rows are rendered into shards.
+
+recipe: {kind: readings, of: [dataset…]}   # its transcripts, read aloud; or `texts`, or
+                                           # `sentences: n` of our own
+recipe: {kind: scenes, of: [dataset…]}     # its clips in rooms, in noise, on top of each other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.recipes import readings, scenes
+from pipelines.recipes.base import Rendered
+from pipelines.recipes.espeak import Speaker, SpeechError
+from pipelines.recipes.sentences import SENTENCES
+from pipelines.records import Failure, Part, RealEarError, digest
+from pipelines.schema import nearest, validate
+from pipelines.shards.datasets import Clip, RandomReader, Row, printable
+from pipelines.shards.packing import Sample, cut, pack, stem
+
+if TYPE_CHECKING:
+    from pipelines.config import DatasetConfig
+    from pipelines.make import Made
+
+VERSION = "1"  # bump when the same rows would render otherwise
+RECIPES = {
+    "readings": "texts read aloud by espeak-ng in many voices",
+    "scenes": "clips of single talkers in rooms, in noise, on top of each other",
+}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the work on one shard needs: rows, the corpus's name, and where the sources lie."""
+
+    kind: str
+    corpus: str
+    rows: tuple[Any, ...]  # recipes.readings.Reading or recipes.scenes.Scene
+    folders: tuple[str, ...] = ()
+
+
+def plan(
+    name: str, target: str, config: DatasetConfig, others: dict[str, Made]
+) -> tuple[list[Part], tuple[str, ...]]:
+    """Parts of a generated dataset, and notes for its card; RealEarError for a wrong recipe."""
+    settings = dict(config.recipe or {})
+    kind = str(settings.pop("kind", ""))
+    of = [others[other] for other in config.needs]
+    settings.pop("of", None)
+    where = f"datasets.{name}.recipe"
+    if kind not in RECIPES:
+        raise RealEarError(f"{where}: unknown kind {kind!r}: {nearest(kind, RECIPES)}")
+    planner = {"readings": _plan_readings, "scenes": _plan_scenes}[kind]
+    try:
+        rows, sources = planner(settings, of, where)
+    except ValueError as error:
+        raise RealEarError(f"{where}: {error}") from error
+    if config.limit is not None and rows:
+        rows = cut(rows, 1)[0][: config.limit]
+    folders = tuple(made.folder for made in of)
+    parts = []
+    for number, shard in enumerate(cut(rows, config.shards)):
+        facts = [_facts(row, sources) for row in shard]
+        payload = Rendering(kind, name, tuple(shard), folders if kind == "scenes" else ())
+        inputs = digest(["generate", VERSION, name, facts])
+        seconds = sum(_seconds(row) for row in shard)
+        parts.append(Part(target, stem(name, number), inputs, len(shard), seconds, payload))
+    return parts, ()
+
+
+def _plan_readings(
+    settings: dict[str, Any], of: Sequence[Made], where: str
+) -> tuple[list[Any], dict[str, Row]]:
+    """Who reads what: the distinct transcripts of other datasets, given texts, or our sentences."""
+    sentences = settings.pop("sentences", None)
+    if sentences is not None:
+        settings["texts"] = list(SENTENCES[: int(sentences)])
+    recipe = validate(readings.Readings, settings, where)
+    if not of:
+        return readings.plan(recipe), {}
+    found = [row.text for made in of for row in RandomReader(made.folder).rows.values()]
+    texts = sorted({text for text in found if text})
+    return readings.plan(recipe, readings.numbered(texts)), {}
+
+
+def _plan_scenes(
+    settings: dict[str, Any], of: Sequence[Made], where: str
+) -> tuple[list[Any], dict[str, Row]]:
+    """Who is heard with whom, where and in what noise."""
+    recipe = validate(scenes.Scenes, settings, where)
+    if not of:
+        raise RealEarError(f"{where}: expected `of`, the datasets whose clips to use, found none")
+    rows = {key: row for made in of for key, row in RandomReader(made.folder).rows.items()}
+    clips = [
+        scenes.SourceClip(row.key, row.speaker or row.cluster, row.seconds, row.text)
+        for row in rows.values()
+    ]
+    return scenes.plan(recipe, clips), rows
+
+
+def _facts(row: Any, sources: dict[str, Row]) -> list[object]:
+    """What decides a clip: its row and the content of the clips that it names."""
+    keys = row.source_keys if isinstance(row, scenes.Scene) else ()
+    return [row.model_dump(mode="json"), [sources[key].content for key in keys]]
+
+
+def _seconds(row: Any) -> float:
+    """How long a clip will be, roughly."""
+    if isinstance(row, scenes.Scene):
+        return row.seconds
+    return 60.0 * len(row.text.split()) / float(row.words_per_minute)
+
+
+def make_shard(part: Part) -> None:
+    """Render one shard (the work function of this step)."""
+    job: Rendering = part.payload
+    pack(part, _read(job) if job.kind == "readings" else _staged(job))
+
+
+def _read(job: Rendering) -> Iterator[Sample | Failure]:
+    with Speaker() as speaker:
+        for row in job.rows:
+            try:
+                rendered = readings.render(row, speaker)
+            except (ValueError, SpeechError) as error:
+                yield Failure(row.key, "generate", "unspeakable", printable(str(error)))
+                continue
+            yield Sample(
+                key=row.key,
+                signals={"flac": rendered.audio},
+                sample_rate=rendered.sample_rate,
+                cluster=f"{job.corpus}/{row.voice}",
+                pair=row.key,
+                speaker=row.voice,
+                text=row.text,
+                labels={"voice": row.voice, "words_per_minute": str(row.words_per_minute)},
+                provenance={"row": row.model_dump(mode="json")},
+            )
+
+
+def _staged(job: Rendering) -> Iterator[Sample | Failure]:
+    stage = _Stage(job.folders)
+    for row in job.rows:
+        try:
+            rendered = scenes.render(row, stage.signals_at(row.sample_rate))
+        except ValueError as error:
+            yield Failure(row.key, "generate", "unusable_source", printable(str(error)))
+            continue
+        yield _scene_sample(row, rendered, [stage.clip(talker.key).row for talker in row.talkers])
+    stage.close()
+
+
+class _Stage:
+    """The clips that scenes are made of, from however many datasets."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._readers = [RandomReader(folder) for folder in folders]
+
+    def clip(self, key: str) -> Clip:
+        """The clip of that key, whichever dataset holds it."""
+        return next(reader for reader in self._readers if key in reader.rows)[key]
+
+    def signals_at(self, sample_rate: int) -> scenes.Read:
+        """A function from a clip's key to its signal at a rate in Hz."""
+        return lambda key: self.clip(key).signal(sample_rate=sample_rate)
+
+    def close(self) -> None:
+        """Close the shards that were read from."""
+        for reader in self._readers:
+            reader.close()
+
+
+def _scene_sample(row: scenes.Scene, rendered: Rendered, talkers: Sequence[Row]) -> Sample:
+    signals = {"flac": rendered.audio}
+    if rendered.clean is not None:
+        signals["clean.flac"] = rendered.clean
+    for number, source in enumerate(rendered.sources if rendered.sources is not None else (), 1):
+        signals[f"s{number}.flac"] = source
+    alone = talkers[0] if len(talkers) == 1 else None
+    return Sample(
+        key=row.key,
+        signals=signals,
+        sample_rate=rendered.sample_rate,
+        # A mixture belongs to all of its talkers; with one talker a scene is that talker's clip.
+        cluster="+".join(sorted(talker.cluster for talker in talkers)),
+        pair=(alone.pair or alone.key) if alone else row.key,
+        speaker="+".join(talker.speaker or "" for talker in talkers) or None,
+        text=row.text,
+        labels=_labels(row),
+        provenance={"row": row.model_dump(mode="json")},
+    )
+
+
+def _labels(row: scenes.Scene) -> dict[str, str]:
+    """What slices are cut by: noise, SNR, room."""
+    labels = {"talkers": str(len(row.talkers))}
+    if row.noise is not None:
+        labels |= {"noise": row.noise.kind, "snr_db": str(row.noise.snr_db)}
+    if row.talkers[0].room is not None:
+        labels["t60_s"] = str(row.talkers[0].room.t60_s)
+    return labels

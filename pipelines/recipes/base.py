@@ -1,0 +1,113 @@
+"""What all recipes share: validated models, keyed random generators, keys, the rendered clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pydantic
+from pydantic import AfterValidator, ConfigDict
+
+KEY_LENGTH = 80  # characters of a key, at most: a tar name holds 100 with its suffixes
+_TAIL = 10  # hex digits that keep shortened keys apart
+
+
+class Recipe(pydantic.BaseModel):
+    """The options of one recipe: frozen, unknown keys refused, validated at construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Row(pydantic.BaseModel):
+    """One generated clip, decided but not made: frozen and JSON (`model_dump(mode="json")`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    low, high = bounds
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ValueError(f"expected [low, high] with low <= high, found [{low}, {high}]: swap them")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]  # [low, high], both included
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A clip as made.
+
+    Attributes:
+        audio: (time,) float64 in [-1, 1], what a model hears.
+        sources: (sources, time) float64, the talkers as they sound in `audio`; None where the clip
+            has a single talker.
+        clean: (time,) float64, the single talker without the noise; None where there is none.
+        sample_rate: Hz, of all three.
+    """
+
+    audio: np.ndarray
+    sources: np.ndarray | None
+    clean: np.ndarray | None
+    sample_rate: int
+
+
+def _bytes(*parts: str | int) -> bytes:
+    """The SHA-256 of the parts as a JSON list, so that ("ab", "c") is not ("a", "bc")."""
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).digest()
+
+
+def generator(*parts: str | int) -> np.random.Generator:
+    """A random generator that depends on the parts alone.
+
+    Args:
+        parts: names and numbers, in order, such as (seed, clip key, "noise").
+
+    Returns:
+        a numpy generator over Philox, keyed by the SHA-256 of the parts. Draws that belong to
+        different things take generators of their own: then adding one draw changes no other.
+    """
+    key = int.from_bytes(_bytes(*parts)[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def seed_of(*parts: str | int) -> int:
+    """An integer in [0, 2^53) that depends on the parts alone; exact in any JSON reader."""
+    return int.from_bytes(_bytes(*parts)[:8], "little") >> 11
+
+
+def uniform(random: np.random.Generator, bounds: tuple[float, float], *, digits: int = 3) -> float:
+    """A value in [low, high], rounded to `digits` decimals so that rows read well."""
+    low, high = bounds
+    value = round(float(random.uniform(low, high)), digits)
+    return min(max(value, low), high)
+
+
+def key_of(*parts: str) -> str:
+    """A sample key of [A-Za-z0-9_-], at most 80 characters, made of the parts joined by "-".
+
+    Where the text had to be changed or cut, ten digits of the SHA-256 of the parts follow, so that
+    texts that differ only in what was removed keep different keys. Of nothing: those digits alone.
+    """
+    exact = "-".join(parts)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", exact).strip("-")
+    if plain == exact and 0 < len(plain) <= KEY_LENGTH:
+        return plain
+    tail = _bytes(*parts).hex()[:_TAIL]
+    return f"{plain[: KEY_LENGTH - _TAIL - 1]}-{tail}".lstrip("-")
+
+
+def refuse_twins(names: Iterable[str], what: str, remedy: str) -> None:
+    """Raise ValueError if a name occurs twice; the message names the first five."""
+    twins = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twins:
+        shown = ", ".join(map(repr, twins[:5]))
+        raise ValueError(
+            f"expected every {what} once, found {len(twins)} repeated: {shown}; {remedy}"
+        )
