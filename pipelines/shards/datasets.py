@@ -1,6 +1,7 @@
 """A dataset: a card, tar shards with sidecars, an index row a sample, and what was refused.
 
-datasets/<name>/  dataset.json · <name>-000000.tar + .json + .parquet … · index.parquet · failures.parquet
+datasets/<name>/    dataset.json · index.parquet · failures.parquet
+                        <name>-000000.tar with its .json (sidecar) and .parquet (index rows) …
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ class About:
 
 
 def finish(folder: str, about: About, stems: Sequence[str], inputs: str) -> Card:
-    """Join the shards' parts into index, failures and, last, the card; forget what is not listed."""
+    """Join the shards' parts into index, failures and, last, the card; drop what is not listed."""
     parts = [(stem, sidecars.check(folder, stem)) for stem in stems]
     rows = [row for stem, _ in parts for row in read_rows(f"{folder}/{stem}.parquet")]
     failures = [failure for _, part in parts for failure in part.failures]

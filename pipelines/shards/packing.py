@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ def cut(items: Iterable[K], shards: int | None = None) -> list[list[K]]:
         shards = max(min(SHARDS, count // least), math.ceil(count / most), 1)
     shards = min(shards, count)
     edges = [round(count * n / shards) for n in range(shards + 1)] if shards else []
-    return [ordered[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [ordered[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def stem(name: str, number: int) -> str:

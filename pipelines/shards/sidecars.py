@@ -90,7 +90,7 @@ def read(folder: str, stem: str) -> Sidecar | None:
 
 
 def is_current(part: Part) -> bool:
-    """Whether a part's result is there, made from these very inputs, and as long as it should be."""
+    """Whether a part's result is there, made from these inputs, and as long as it should be."""
     sidecar = read(part.folder, part.stem)
     return (
         sidecar is not None
