@@ -37,7 +37,6 @@ REQUIREMENTS = [
     "ruamel.yaml~=0.19.1",
     "scikit-learn~=1.9",
     "scipy~=1.17",
-    "setuptools<81",  # pystoi, pyroomacoustics and espeakng-loader are old-style packages
     "soundfile~=0.14.0",
     "soxr~=1.1",
     "threadpoolctl~=3.6",

@@ -11,7 +11,12 @@ from pipelines.config import Suite, parse_suite
 from pipelines.corpora.base import SUFFIXES
 from pipelines.records import RealEarError
 
-SENTENCES = 32  # read by sixteen voices, two each
+SENTENCES = 32
+# The timbres of US English that a US English recogniser follows about as well as it follows people
+# (20-35 % word errors, against 27 % on read speech); others double its errors before any room does.
+VOICES = [
+    f"en-us{variant}" for variant in ("", "+f1", "+f2", "+f5", "+m1", "+m6", "+klatt", "+klatt4")
+]
 LAYOUTS = """\
   KEY.wav beside KEY.txt            its transcript: recognition
   transcripts.tsv beside *.wav      KEY <tab> words: recognition
@@ -19,7 +24,7 @@ LAYOUTS = """\
   noisy/KEY.wav and clean/KEY.wav   enhancement
   mix/, s1/ and s2/KEY.wav          separation"""
 
-ROOM = {"t60_s": [0.3, 0.6], "distance_m": [0.8, 1.4]}
+ROOM = {"t60_s": [0.2, 0.4], "distance_m": [0.5, 1.2]}
 MODELS = {
     "recognition": ["pocketsphinx", "pocketsphinx-narrow"],
     "separation": ["mixture", "nmf", "oracle-irm"],
@@ -68,7 +73,7 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
 def _synthetic(own_text: bool) -> dict[str, Any]:
     """Clean readings, and what rooms and noise make of them; the user's own words if there are."""
     origin = {"of": ["yours-recognition"]} if own_text else {"sentences": SENTENCES}
-    readings = {"kind": "readings", **origin}
+    readings = {"kind": "readings", "voices": VOICES, **origin}
 
     def scenes(**settings: Any) -> dict[str, Any]:
         return {"kind": "scenes", "of": ["readings"], **settings}
@@ -76,7 +81,7 @@ def _synthetic(own_text: bool) -> dict[str, Any]:
     pairs = {"talkers": 2, "clips": 16, "sample_rate": 8_000}
     recipes = {
         "readings": readings,
-        "readings-in-rooms": scenes(room=ROOM, noise={"snr_db": [5, 20]}),
+        "readings-in-rooms": scenes(room=ROOM, noise={"snr_db": [10, 25]}),
         "pairs": scenes(**pairs),
         "pairs-in-rooms": scenes(**pairs, room=ROOM, noise={"snr_db": [10, 20]}),
         "noisy": scenes(clips=20, noise={"kinds": ["white"], "snr_db": [0, 10]}),

@@ -97,11 +97,12 @@ def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
     """One comparison of the board for every comparison and metric of the suite."""
     for name, config in suite.comparisons.items():
         specs = next(cell.specs for cell in cells if cell.comparison == name)
+        title = config.title or name.replace("-", " ").capitalize()
         for spec in specs:
             yield Comparison(
                 name=name if spec is specs[0] else f"{name}-{spec.name}",
                 task=config.task,
-                title=config.title or name.replace("-", " ").capitalize(),
+                title=title if spec is specs[0] else f"{title}: {spec.metric.title}",
                 metric=spec.name,
                 synthetic=tuple(config.synthetic),
                 simulated=tuple(config.simulated),
