@@ -19,9 +19,18 @@ from scipy.io import wavfile
 Signal = NDArray[np.float64]
 
 RATES = (1_000, 384_000)  # Hz; a header outside of this lies
-STREAMED = {0, 0x7FFFFFFF, 0xFFFFFFFF}  # lengths that a streaming writer leaves in a WAV header
+COARSE = 65_535  # Hz; above it FLAC (and any real device) knows multiples of 10 Hz only
+BLOCK = 1 << 14  # samples decoded at a time: a header may promise more than any memory holds
+# Lengths that writers leave in a header when they cannot go back: close to 2^31 or 2^32, whole
+# blocks only (0xFFFFFFFF by ffmpeg, 0x7FFFF000 by SoX, 0x7FFFFF00 or 0x80000000 by arecord).
+STREAMED = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
+UNKNOWN = 1 << 40  # samples, 795 days at 16 kHz; libsndfile's "no length given" lies far above
 SIXTEEN_BIT = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"}
-_SHORTER = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_SHORTER = re.compile(
+    r"^\s*(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+_OGG_CUT = re.compile(r"^Ogg ?: (?:Junk after the last page|File ended unexpectedly)", re.MULTILINE)
+_NIST_LENGTH = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 
 
 class BadAudio(ValueError):
@@ -47,26 +56,55 @@ def decode(data: bytes) -> Recording:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             expected, rate, subtype = file.frames, file.samplerate, file.subtype
             notes = file.extra_info
-            samples = file.read(dtype="float64", always_2d=True)
+            samples = _read_all(file)
     except soundfile.LibsndfileError as error:
         detail = f"libsndfile cannot read it: {error.error_string}"
         raise BadAudio("undecodable", detail) from error
     except (RuntimeError, ValueError, OverflowError) as error:
         raise BadAudio("undecodable", f"libsndfile cannot read it: {error}") from error
-    if not RATES[0] <= rate <= RATES[1]:
-        raise BadAudio("bad_sample_rate", f"expected {RATES[0]}-{RATES[1]} Hz, found {rate} Hz")
-    _refuse_truncated(notes, expected, len(samples))
+    _refuse_rate(rate)
+    _refuse_truncated(notes, _promised(data, expected), len(samples))
     if not len(samples):
         raise BadAudio("empty", "the file holds no samples")
     return Recording(samples, rate, 16 if subtype in SIXTEEN_BIT else 24)
+
+
+def _read_all(file: soundfile.SoundFile) -> NDArray[np.float64]:
+    """All samples, (time, channels): until there are no more, whatever the header says."""
+    blocks = [np.zeros((0, file.channels))]
+    while len(block := file.read(BLOCK, dtype="float64", always_2d=True)):
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _refuse_rate(rate: int) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise BadAudio("bad_sample_rate", f"expected {RATES[0]}-{RATES[1]} Hz, found {rate} Hz")
+    if not storable(rate):
+        detail = f"expected a multiple of 10 Hz above {COARSE} Hz, found {rate} Hz"
+        raise BadAudio("bad_sample_rate", detail)
+
+
+def storable(rate: int) -> bool:
+    """Whether FLAC can hold a rate in Hz so that every decoder reads it back."""
+    return rate <= COARSE or rate % 10 == 0
+
+
+def _promised(data: bytes, frames: int) -> int:
+    """How many samples the header promises; 0 where it does not say."""
+    if data.startswith(b"NIST_1A") and (stated := _NIST_LENGTH.search(data[:4096])):
+        return int(stated[1])  # libsndfile goes by the file's length
+    return frames if frames < UNKNOWN else 0
 
 
 def _refuse_truncated(notes: str, expected: int, found: int) -> None:
     """Libsndfile reads a file that was cut short in silence; only its log tells."""
     if cut := _SHORTER.search(notes):
         promised, there = int(cut[1]), int(cut[2])
-        if promised not in STREAMED and there < promised:
+        if not any(promised in lengths for lengths in STREAMED) and there < promised:
             raise BadAudio("truncated", f"the header promises {promised} bytes, {there} are there")
+    if _OGG_CUT.search(notes):
+        raise BadAudio("truncated", "the Ogg stream ends before its last page does")
     if found < expected:
         raise BadAudio("truncated", f"the header promises {expected} samples, {found} are there")
 

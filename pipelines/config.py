@@ -6,14 +6,25 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pipelines import schema, tasks
+from pipelines import audio, schema, tasks
 from pipelines.records import DOMAINS, Domain, RealEarError, digest
 from pipelines.schema import NAME, Config, nearest
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _storable(rate: int) -> int:
+    if not audio.storable(rate):
+        raise ValueError(f"expected a multiple of 10 Hz above {audio.COARSE} Hz")
+    return rate
+
+
+Rate = Annotated[
+    int, Field(ge=audio.RATES[0], le=audio.RATES[1]), AfterValidator(_storable)
+]  # Hz, that FLAC can hold
 
 
 class DatasetConfig(Config):
@@ -27,7 +38,7 @@ class DatasetConfig(Config):
     language: str = ""
     redistribute: bool = False
     tolerate: Share = 0.0  # share of clips that may be refused
-    sample_rate: Annotated[int, Field(ge=1_000, le=384_000)] | None = None  # Hz; None: as recorded
+    sample_rate: Rate | None = None  # Hz; None: as recorded
     channel: Annotated[int, Field(ge=0)] | None = None  # None: the mean of all
     shards: Annotated[int, Field(ge=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None  # take this many clips, chosen by key hash
@@ -110,7 +121,7 @@ def parse_suite(value: Any, where: str) -> Suite:
 
 def parse_name(name: str) -> str:
     """A dataset's name, checked; RealEarError with the rule."""
-    if not re.match(NAME, name):
+    if not re.fullmatch(NAME, name):
         raise RealEarError(f"expected a name of up to 64 letters, digits, _ and -, found {name!r}")
     return name
 

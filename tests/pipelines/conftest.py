@@ -1,0 +1,79 @@
+"""Tiny corpora, and how to prepare them without a worker process."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines import make
+from pipelines.config import DatasetConfig
+from pipelines.engines import Engine
+from pipelines.workspace import Workspace
+
+RATE = 8_000  # Hz
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    folder = os.environ.get("REALEAR_RECORDINGS")
+    if not folder:
+        pytest.skip("REALEAR_RECORDINGS is not set")
+    return Path(folder)
+
+
+def noise(samples: int = 800, *, seed: int = 0) -> np.ndarray:
+    """(time,) float64, white, well below full scale."""
+    return np.random.default_rng(seed).uniform(-0.4, 0.4, samples)
+
+
+def write_wav(path: Path, signal: np.ndarray | None = None, *, rate: int = RATE,
+              subtype: str = "PCM_16", seed: int = 0) -> Path:  # fmt: skip
+    """A file in the format of its suffix; noise where no signal is given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, noise(seed=seed) if signal is None else signal, rate, subtype=subtype)
+    return path
+
+
+def wav_of_length(promised: int, signal: np.ndarray) -> bytes:
+    """A 16-bit mono WAV whose header promises that many bytes of data."""
+    pcm = np.rint(signal * 32_768).astype("<i2").tobytes()
+    header = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", min(promised + 36, 0xFFFFFFFF), b"WAVE",
+                         b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)  # fmt: skip
+    return header + struct.pack("<4sI", b"data", promised) + pcm
+
+
+class Corpora:
+    """Makes recordings in a folder and prepares them in a workspace."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "corpus"
+        self.folder.mkdir()
+        self.workspace = Workspace(str(root / "work"))
+        self.engine = Engine(workers=1)
+
+    def wav(self, name: str, signal: np.ndarray | None = None, **options) -> Path:
+        return write_wav(self.folder / name, signal, **options)
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def prepare(self, name: str = "set", *, config: dict | None = None, **corpus) -> make.Made:
+        """Prepare with the reader `files`, or with a manifest if `file` is given."""
+        if "file" in corpus:
+            corpus = {"reader": "manifest", **corpus}
+        corpus = {"folder": str(self.folder), **corpus}
+        checked = DatasetConfig(
+            **{"domain": "real", "tolerate": 1, "corpus": corpus} | (config or {})
+        )
+        return make.make(name, checked, self.workspace, self.engine, {})
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Corpora:
+    return Corpora(tmp_path)
