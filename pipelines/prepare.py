@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 
@@ -46,15 +47,20 @@ def _facts(folder: str, entries: Sequence[Entry]) -> tuple[list[object], int]:
     for entry in entries:
         stamps: list[object] = []
         for path in (entry.audio, entry.clean, *entry.sources):
-            where = Path(folder, path) if path else None
-            if where is not None and where.is_file():
-                found = where.stat()
-                stamps.append([path, found.st_size, found.st_mtime_ns])
-                total += found.st_size
-            else:
-                stamps.append([path, None, None])
+            length, modified = _stamp(Path(folder, path)) if path else (None, None)
+            stamps.append([path, length, modified])
+            total += length or 0
         facts.append([asdict(entry), stamps])
     return facts, total
+
+
+def _stamp(path: Path) -> tuple[int | None, int | None]:
+    """Length in bytes and time of change in ns; None for what is no file or cannot be looked at."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # not there, too long a name, no permission, a NUL in it
+        return None, None
+    return (found.st_size, found.st_mtime_ns) if S_ISREG(found.st_mode) else (None, None)
 
 
 def make_shard(part: Part) -> None:
@@ -102,19 +108,23 @@ def _signals(job: Preparing, entry: Entry) -> tuple[dict[str, audio.Signal], int
         name: audio.resample(audio.mono(found, job.channel), found.sample_rate, rate)
         for name, found in recordings.items()
     }
-    if not np.any(signals["flac"]):
-        raise BadAudio("silent", "every sample is zero")
-    return signals, rate, max(found.bits for found in recordings.values())
+    bits = max(found.bits for found in recordings.values())
+    if not np.any(np.rint(signals["flac"] * 2.0 ** (bits - 1))):
+        raise BadAudio("silent", f"every sample is zero at {bits} bits")
+    return signals, rate, bits
 
 
 def _decode(folder: str, path: str) -> audio.Recording:
     where = str(Path(folder, path))
     try:
-        recording = audio.decode(stores.read_bytes(where))
+        data = stores.read_bytes(where)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise BadAudio("missing_file", f"no file at {path!r}") from error
     except OSError as error:
         raise BadAudio("unreadable", f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadAudio("missing_file", f"{path!r} cannot be a file's name: {error}") from error
+    recording = audio.decode(data)
     if not np.isfinite(recording.samples).all():
         raise BadAudio("not_finite", f"{path} holds NaN or infinite samples")
     return recording

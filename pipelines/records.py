@@ -22,7 +22,7 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value's canonical text, as 64 hex digits."""
-    return hashlib.sha256(canonical(value).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)

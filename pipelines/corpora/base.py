@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pipelines.records import Entry, Failure, RealEarError
 from pipelines.schema import Config
+from pipelines.shards.datasets import printable
 
 LONGEST_KEY = 80  # characters: leaves room for ".s1.flac" within the 100 of a tar name
 # What counts as a recording in a folder. Some of these libsndfile cannot decode: they are listed
@@ -68,7 +70,7 @@ def sound_key(name: str) -> str:
     key = re.sub(r"[^A-Za-z0-9_-]", "_", plain)
     if key == plain and 0 < len(key) <= LONGEST_KEY:
         return key
-    tag = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    tag = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{key[: LONGEST_KEY - 9]}-{tag}"
 
 
@@ -82,10 +84,22 @@ def recordings(folder: str) -> list[str]:
     )
 
 
+def lines(path: Path) -> list[str]:
+    """Lines of a text file with their ends, a byte-order mark left out.
+
+    Bytes that are not UTF-8 survive as surrogates, so that one bad line costs one clip. A line ends
+    at a line feed or carriage return only: `str.splitlines` would cut a transcript at U+2028 too.
+    """
+    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    return list(io.StringIO(text, newline=""))
+
+
 def text_fault(key: str, *values: str | None) -> Failure | None:
-    """A failure if any text came from bytes that are not UTF-8 (read with surrogateescape)."""
+    """A failure if any text came from bytes that are not UTF-8 (read with surrogateescape), or
+    holds half a character, which JSON can spell.
+    """
     for value in values:
-        if value is not None and any("\udc80" <= letter <= "\udcff" for letter in value):
-            shown = value.encode("utf-8", "surrogateescape")[:60]
-            return Failure(key, "prepare", "not_utf8", f"the text is not UTF-8: {shown!r}")
+        if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+            shown = printable(value)[:60]
+            return Failure(key, "prepare", "not_utf8", f"the text is not UTF-8: {shown}")
     return None

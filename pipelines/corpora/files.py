@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from pipelines.corpora.base import Corpus, recordings, sound_key, text_fault
+from pipelines.corpora.base import Corpus, lines, recordings, sound_key, text_fault
 from pipelines.records import Entry, Failure, RealEarError
 from pipelines.schema import Config, nearest
 
@@ -117,8 +117,15 @@ class Files(Corpus):
         where = Path(self.folder, self.text.file)
         if not where.is_file():
             raise RealEarError(f"expected transcripts at {where}, found no file there")
-        lines = where.read_bytes().decode("utf-8", "surrogateescape").splitlines()
-        return dict(_table_line(line, self.text.format, where) for line in lines if line.strip())
+        table: dict[str, str] = {}
+        for line in filter(str.strip, lines(where)):
+            name, words = _table_line(line, self.text.format, where)
+            if table.setdefault(name, words) != words:
+                raise RealEarError(
+                    f"{where}: expected one transcript of {name!r}, found {table[name]!r} and "
+                    f"{words!r}: keep the true one"
+                )
+        return table
 
     def _text(
         self, key: str, path: str, labels: Mapping[str, str], table: dict[str, str] | None
@@ -169,7 +176,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _read_text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8", "surrogateescape").strip()
+    return path.read_bytes().decode("utf-8-sig", "surrogateescape").strip()
 
 
 def _table_line(line: str, form: str, where: Path) -> tuple[str, str]:
@@ -178,7 +185,9 @@ def _table_line(line: str, form: str, where: Path) -> tuple[str, str]:
         if found := re.fullmatch(r"\s*(?:<s>)?(.*?)(?:</s>)?\s*\((\S+)\)\s*", line):
             return found[2], found[1].strip()
     else:
-        name, separator, words = line.partition("\t" if form == "tsv" else " ")
+        name, separator, words = line.strip("\r\n").partition("\t")
+        if form == "kaldi":  # any white space, as Kaldi's own scripts
+            name, _, words = " ".join(line.split()).partition(" ")
         if separator or form == "kaldi":
             return name.strip(), words.strip()
     raise RealEarError(f"{where}: expected lines of the form {form!r}, found {line[:60]!r}")

@@ -1,4 +1,4 @@
-"""A manifest: CSV, TSV or JSONL, a line a clip.
+"""A manifest: CSV, TSV or JSONL, a line a clip; a line that is none of these is a counted failure.
 
 Columns: `path` (needed; relative to the manifest's folder, or `folder`), and as they apply `key`,
 `text`, `speaker`, `session`, `clean`, `sources` (in JSONL a list, else separated by `;`). Every
@@ -15,12 +15,15 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pipelines.corpora.base import Corpus, sound_key, text_fault
+from pipelines.corpora.base import Corpus, lines, sound_key, text_fault
 from pipelines.records import Entry, Failure, RealEarError
 from pipelines.schema import nearest
 
-COLUMNS = ("path", "key", "text", "speaker", "session", "clean", "sources")
+WORDS = ("path", "key", "text", "speaker", "session", "clean")
+COLUMNS = (*WORDS, "sources")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+Row = dict[str, Any]  # column to value; a line that gives none is handed on as it is
 
 
 class Manifest(Corpus):
@@ -46,64 +49,94 @@ class Manifest(Corpus):
             yield _entry(row, number)
 
 
-def _lines(where: Path) -> list[str]:
-    # Bytes that are not UTF-8 survive as surrogates, so that one bad line costs one clip.
-    return where.read_bytes().decode("utf-8-sig", "surrogateescape").splitlines(keepends=True)
-
-
-def _delimited(where: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _delimited(where: Path) -> Iterator[tuple[int, Row | str]]:
     if where.suffix not in DELIMITERS:
         raise RealEarError(
             f"expected a manifest ending in .csv, .tsv or .jsonl, found {where.name}"
         )
-    reader = csv.DictReader(_lines(where), delimiter=DELIMITERS[where.suffix])
-    columns = reader.fieldnames or []
+    delimiter = DELIMITERS[where.suffix]
+    listed = [(number, line) for number, line in enumerate(lines(where), 1) if line.strip()]
+    columns = (_cells(listed[0][1], delimiter) or []) if listed else []
     if "path" not in columns:
         found = ", ".join(columns) or "an empty file"
         raise RealEarError(
             f"{where}: expected a column 'path', found {found}: {nearest('path', columns)}"
         )
-    for row in reader:
-        extra = row.pop(None, None)  # csv's own name for surplus
-        yield reader.line_num, {**row, **({"": extra} if extra else {})}
+    for number, line in listed[1:]:
+        cells = _cells(line, delimiter)
+        if cells is None or len(cells) != len(columns):
+            yield number, line
+        else:
+            yield number, dict(zip(columns, cells, strict=True))
 
 
-def _jsonl(where: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_lines(where), 1):
+def _cells(line: str, delimiter: str) -> list[str] | None:
+    """A line's cells; None where a quote opens and never closes.
+
+    Line by line, since an open quote would swallow every line, and every clip, up to the next one.
+    """
+    try:
+        [cells] = csv.reader([line.rstrip("\r\n") + "\n"], delimiter=delimiter)
+    except (csv.Error, ValueError):
+        return None
+    return None if cells and cells[-1].endswith("\n") else cells
+
+
+def _jsonl(where: Path) -> Iterator[tuple[int, Row | str]]:
+    for number, line in enumerate(lines(where), 1):
         if line.strip():
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
-            yield number, row if isinstance(row, dict) else {"": line}
+            yield number, row if _plain(row) else line
 
 
-def _entry(row: dict[str, Any], number: int) -> Entry:
+def _plain(row: Any) -> bool:
+    """Whether a JSON value is an object with words and numbers, not objects, under its columns."""
+    return isinstance(row, dict) and not any(
+        isinstance(value, dict | list) for column, value in row.items() if column in WORDS
+    )
+
+
+def _entry(row: Row | str, number: int) -> Entry:
     """One line's entry; a line that cannot be understood becomes a counted failure."""
-    path = str(row.get("path") or "")
-    given = row.get("key")
-    name = str(given) if given else PurePosixPath(path).with_suffix("").as_posix()
-    key = sound_key(name if path or given else f"line-{number}")
+    if isinstance(row, str) or row.get("path") in (None, ""):
+        key = f"line-{number}"
+        shown = row.rstrip("\r\n") if isinstance(row, str) else row
+        detail = f"line {number} of the manifest: {shown!r:.120}"
+        return Entry(key=key, audio="", fault=Failure(key, "prepare", "bad_line", detail))
+    path, given = str(row["path"]), row.get("key")
+    named = given not in (None, "")
+    key = sound_key(str(given) if named else _name(path) or f"line-{number}")
     labels = {
         str(column): str(value)
         for column, value in row.items()
         if column and column not in COLUMNS and value not in (None, "")
     }
     text = None if row.get("text") is None else str(row["text"])
-    fault = text_fault(key, path, text, *labels.values())
-    if "" in row or not path:
-        fault = Failure(key, "prepare", "bad_line", f"line {number} of the manifest: {row!r:.120}")
+    speaker, session = _word(row.get("speaker")), _word(row.get("session"))
     return Entry(
         key=key,
         audio=path,
         sources=_sources(row.get("sources")),
-        clean=str(row["clean"]) if row.get("clean") else None,
+        clean=_word(row.get("clean")),
         text=text,
-        speaker=str(row["speaker"]) if row.get("speaker") else None,
-        session=str(row["session"]) if row.get("session") else None,
+        speaker=speaker,
+        session=session,
         labels=labels,
-        fault=fault,
+        fault=text_fault(key, path, text, speaker, session, *labels, *labels.values()),
     )
+
+
+def _name(path: str) -> str:
+    """A path without its suffix; empty where it names no file (``, `.`, `/`)."""
+    place = PurePosixPath(path)
+    return place.with_suffix("").as_posix() if place.name else ""
+
+
+def _word(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)
 
 
 def _sources(value: Any) -> tuple[str, ...]:

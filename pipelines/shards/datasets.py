@@ -130,6 +130,7 @@ def printable(text: str) -> str:
     addresses of objects in an error's text are left out.
     """
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    text = re.sub("[\ud800-\udc7f\udd00-\udfff]", "\ufffd", text)  # what no bytes can mean
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
