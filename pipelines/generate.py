@@ -92,7 +92,15 @@ def _plan_scenes(
     recipe = validate(scenes.Scenes, settings, where)
     if not of:
         raise RealEarError(f"{where}: expected `of`, the datasets whose clips to use, found none")
-    rows = {key: row for made in of for key, row in RandomReader(made.folder).rows.items()}
+    rows: dict[str, Row] = {}
+    for made in of:
+        more = RandomReader(made.folder).rows
+        if twice := sorted(rows.keys() & more.keys()):
+            raise RealEarError(
+                f"{where}: expected each clip in one dataset of `of`, found {twice[0]!r} in two: "
+                "prepare one of them from its parent folder, so that keys differ"
+            )
+        rows |= more
     clips = [
         scenes.SourceClip(row.key, row.speaker or row.cluster, row.seconds, row.text)
         for row in rows.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -100,12 +101,12 @@ def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
 def check_tolerance(card: Card, tolerate: float, folder: str) -> None:
     """ToleranceExceeded if more of the clips were refused than the user said may be."""
     listed = card.clips + card.failed
-    if card.failed > tolerate * listed:
+    if card.failed > tolerate * listed + 1e-9:  # 29 of 100 are within 0.29, in floats too
         reasons = ", ".join(f"{count} {reason}" for reason, count in card.refused.items())
         raise ToleranceExceeded(
             f"dataset {card.name!r}: {card.failed} of {listed} clips failed ({reasons}), "
             f"tolerated are {tolerate:.1%}: {folder}/{datasets.FAILURES} names each of them; mend "
-            f"them, or allow them with `tolerate: {card.failed / listed + 0.005:.2f}`"
+            f"them, or allow them with `tolerate: {math.ceil(100 * card.failed / listed) / 100}`"
         )
     if not card.clips:
         raise ToleranceExceeded(f"dataset {card.name!r}: not one of {listed} clips could be used")

@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 from pipelines.records import RealEarError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # what a dataset, suite or comparison may be called
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")  # not $5, which is a price
 
 
 class Config(BaseModel):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,23 +53,28 @@ def read(path: str, task: str | None = None) -> Submission:
     """Somebody's predictions; RealEarError where the place holds none in a known form."""
     where = Path(path)
     if where.is_file():
-        return Submission("recognition", dict(_table(where)))
+        return Submission("recognition", _table(where))
     if not where.is_dir():
         raise RealEarError(f"expected predictions at {path}: a folder or a .csv, found nothing")
-    found = dict(_folder(where))
+    found = _folder(where)
     if not found:
         raise RealEarError(
             f"expected files such as KEY.txt, KEY.wav or KEY.s1.wav in {path}, found none"
         )
     guessed = task or _task(found)
     if guessed == "enhancement":
-        found = {key: _as_enhanced(members) for key, members in found.items()}
+        found = {key: _as_enhanced(key, members) for key, members in found.items()}
     return Submission(guessed, found)
 
 
-def _as_enhanced(members: Mapping[str, str]) -> dict[str, str]:
-    """A signal in a folder of any name is the enhanced one."""
-    return {"enhanced.wav": next(iter(members.values()))}
+def _as_enhanced(key: str, members: Mapping[str, str]) -> dict[str, str]:
+    """A signal in a folder of any name is the enhanced one, if it is the only one."""
+    signals = {name: value for name, value in members.items() if name != "txt"}
+    if len(signals) > 1:
+        raise RealEarError(
+            f"expected one signal of {key!r}, found {', '.join(sorted(signals))}: keep the enhanced"
+        )
+    return dict(zip(["enhanced.wav"], signals.values(), strict=False))
 
 
 def _task(found: Found) -> str:
@@ -79,34 +85,47 @@ def _task(found: Found) -> str:
     return "separation" if "s1.wav" in names else "enhancement"
 
 
-def _table(where: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _table(where: Path) -> Found:
     if where.suffix not in TABLES:
         raise RealEarError(f"expected a .csv, .tsv or .jsonl file, found {where.name}")
     try:
-        lines = where.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        lines = list(io.StringIO(where.read_bytes().decode("utf-8-sig"), newline=""))
         rows = (
             [json.loads(line) for line in lines if line.strip()]
             if where.suffix == ".jsonl"
-            else list(csv.DictReader(lines, delimiter=TABLES[where.suffix]))
+            else list(csv.DictReader(lines, delimiter=TABLES[where.suffix], strict=True))
         )
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise RealEarError(f"{where}: expected UTF-8 rows of key and text: {error}") from error
+    found: Found = {}
     for row in rows:
         if not isinstance(row, dict) or row.get("key") is None or row.get("text") is None:
             raise RealEarError(f"{where}: expected columns 'key' and 'text', found {row!r:.120}")
-        yield str(row["key"]), {"txt": str(row["text"])}
+        key = str(row["key"])
+        if key in found:
+            raise RealEarError(f"{where}: expected one prediction a key, found {key!r} twice")
+        found[key] = {"txt": str(row["text"])}
+    return found
 
 
-def _folder(where: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _folder(where: Path) -> Found:
     found: Found = {}
     for path in sorted(where.rglob("*")):
+        key, _, source = path.stem.partition(".")
         if path.suffix == ".txt":
-            found.setdefault(path.stem, {})["txt"] = path.read_bytes().decode("utf-8", "replace")
+            key, member = path.stem, "txt"
+            value = path.read_bytes().decode("utf-8", "replace")
         elif path.suffix in SOUNDS:
-            key, _, source = path.stem.partition(".")
             source = source or (path.parent.name if path.parent != where else "")
-            found.setdefault(key, {})[f"{source or 'enhanced'}.wav"] = str(path)
-    yield from found.items()
+            member, value = f"{source or 'enhanced'}.wav", str(path)
+        else:
+            continue
+        if member in found.setdefault(key, {}):
+            raise RealEarError(
+                f"expected one {member} of {key!r}, found a second one at {path}: keep one of them"
+            )
+        found[key][member] = value
+    return found
 
 
 def handling(name: str, submission: Submission) -> Handling:
