@@ -307,6 +307,8 @@ def main() -> None:
     """Run the command; mistakes end in one clear message, not in a traceback."""
     warnings.filterwarnings("ignore")  # libraries' notes to their own developers
     logging.basicConfig(level=logging.ERROR)
+    # Beam logs what a worker raises, and raises it, too: once is enough.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     try:
         engines.check_packages()
         app()

@@ -19,10 +19,17 @@ from typing import Any
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
 
-LOCAL = ("local", "FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
+LOCAL = "local"
+# Beam takes its runners' names in any case, with or without the word runner at the end.
+LOCAL_NAMES = ("local", "fnapi", "direct", "bundlebaseddirect", "switchingdirect")
 REFUSED = {
-    "DaskRunner": "it is silently wrong in Beam 2.77: only the last sink runs",
-    "RayRunner": "it is no longer kept up",
+    "dask": "it is silently wrong in Beam 2.77: only the last sink runs",
+    "ray": "it is no longer kept up",
+}
+# What RealEar decides by itself for the local runner: Beam's flag, and what to do instead.
+DECIDED = {
+    "--direct_num_workers": "say --workers",
+    "--direct_running_mode": "leave it out: one worker runs in this process, more in their own",
 }
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PRA_NUM_THREADS")
 PACKAGES = ("leaderboards", "metrics", "models", "pipelines")
@@ -39,20 +46,42 @@ class Engine:
     @property
     def is_local(self) -> bool:
         """Whether Beam's in-process runner does the work."""
-        return self.runner in LOCAL
+        return self.runner == LOCAL
 
 
 def engine(runner: str = "local", workers: int = 0, arguments: Sequence[str] = ()) -> Engine:
     """An engine after checking every word of it; `workers=0`: one a core."""
-    if runner in REFUSED:
-        raise RealEarError(f"--runner {runner} is not offered: {REFUSED[runner]}")
+    found = runner_name(runner)
     if "multi_threading" in " ".join(arguments):
         raise RealEarError(
             "Beam's multi_threading mode drops elements in silence (Beam 2.77): "
             "leave it out; RealEar uses processes"
         )
     _refuse_unknown(arguments)
-    return Engine(runner, workers or len(os.sched_getaffinity(0)), tuple(arguments))
+    if found == LOCAL:
+        _refuse_decided(arguments)
+    return Engine(found, workers or len(os.sched_getaffinity(0)), tuple(arguments))
+
+
+def runner_name(name: str) -> str:
+    """`local`, or a runner's name as Beam knows it; RealEarError for one that cannot be had."""
+    plain = name.rpartition(".")[2].lower().removesuffix("runner")
+    if plain in REFUSED:
+        raise RealEarError(f"--runner {name} is not offered: {REFUSED[plain]}")
+    if plain in LOCAL_NAMES:
+        return LOCAL
+    if "." in name:  # a class of somebody's own, by its full name
+        return name
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    known = {known.lower().removesuffix("runner"): known for known in _offered(StandardOptions)}
+    if plain not in known:
+        raise RealEarError(f"unknown runner {name!r}: {nearest(name, [LOCAL, *known.values()])}")
+    return known[plain]
+
+
+def _offered(standard: Any) -> list[str]:
+    return [name for name in standard.KNOWN_RUNNER_NAMES if "Direct" not in name]
 
 
 def options(chosen: Engine) -> Any:
@@ -113,10 +142,20 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
         _, unknown = parser.parse_known_args(list(arguments))
     except (SystemExit, argparse.ArgumentError) as error:
         raise RealEarError(f"Beam does not accept {' '.join(arguments)}") from error
+    if unknown and not unknown[0].startswith("-"):
+        raise RealEarError(f"unexpected argument {unknown[0]!r}: see the command's --help")
     if unknown:
         flags = [name for action in parser._actions for name in action.option_strings]
         remedy = nearest(unknown[0].split("=")[0], flags + list(REALEAR_FLAGS))
         raise RealEarError(f"unknown option {unknown[0]!r}: {remedy}")
+
+
+def _refuse_decided(arguments: Sequence[str]) -> None:
+    """An option that would be overridden in silence is an error."""
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if flag in DECIDED:
+            raise RealEarError(f"{flag} is not for the local runner: {DECIDED[flag]}")
 
 
 REALEAR_FLAGS = ("--out", "--workers", "--runner", "--real", "--tolerate", "--shards", "--help")

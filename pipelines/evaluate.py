@@ -89,6 +89,7 @@ def comparison_specs(
     rates += [rate for model in asked if (rate := model.create().sample_rate)]
     specs = []
     for name, parameters in comparison.wanted().items():
+        score.spec(name, **parameters)
         if metrics.METRICS[name].item == "signal" and "sample_rate" not in parameters:
             parameters = {**parameters, "sample_rate": comparison.sample_rate or min(rates)}
         specs.append(score.spec(name, **parameters))

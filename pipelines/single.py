@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import metrics
 import models
 from leaderboards import boards, terminal
 from leaderboards.records import Comparison, DatasetInfo
@@ -14,7 +15,7 @@ from pipelines import predict as predicting
 from pipelines import publish, score, stores, submit, tasks, timings, transforms
 from pipelines.config import ComparisonConfig, parse_name
 from pipelines.engines import Engine
-from pipelines.evaluate import comparison_specs
+from pipelines.evaluate import comparison_specs, score_parts
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.publish import Cell
@@ -91,8 +92,11 @@ def score_model(asked: Scored, model: str, workspace: Workspace, engine: Engine)
     """Score a model's predictions, asking it first for those that are missing."""
     made = find(asked.dataset, workspace)
     handling = _handling(model, {})
+    if asked.task not in (None, handling.task):
+        raise RealEarError(f"--task {asked.task}: model {model!r} is one for {handling.task}")
+    cell = Cell("", made, handling, _specs(asked, made, handling))
     _predict(handling, made, workspace, engine)
-    _score(asked, made, handling, workspace, engine)
+    _score(asked, cell, workspace, engine)
 
 
 def score_submission(
@@ -104,30 +108,26 @@ def score_submission(
         tasks.get(asked.task)
     given = submit.read(path, asked.task)
     handling = submit.handling(parse_name(name or "submitted"), given)
+    cell = Cell("", made, handling, _specs(asked, made, handling))
     parts = submit.plan(workspace, made.card, made.folder, given, handling)
     transforms.run(f"Store {handling.model}", parts, submit.store_shard, engine)
-    _score(asked, made, handling, workspace, engine)
+    _score(asked, cell, workspace, engine)
 
 
-def _score(
-    asked: Scored, made: Made, handling: Handling, workspace: Workspace, engine: Engine
-) -> None:
-    """Score one model × dataset by each metric and show a board of that one row."""
+def _specs(asked: Scored, made: Made, handling: Handling) -> tuple[metrics.MetricSpec, ...]:
+    """The metrics asked for, or the task's own, with all parameters: checked before any work."""
     wanted: dict[str, Any] = {}
     for metric in asked.metrics:
         name, *settings = metric.split(":")
         wanted[name] = words(settings, "--metric")
     config = ComparisonConfig(task=handling.task, models=[handling.model], metrics=wanted)
-    specs = comparison_specs(config, [made], [] if handling.origin == "submitted" else [handling])
-    parts = [
-        part
-        for spec in specs
-        for part in score.plan(
-            workspace, made.card, handling.chain, handling.task, spec, dataset=made.folder
-        )
-    ]
-    transforms.run("Score", parts, score.score_shard, engine)
-    _show(asked, Cell("", made, handling, specs), workspace)
+    return comparison_specs(config, [made], [] if handling.origin == "submitted" else [handling])
+
+
+def _score(asked: Scored, cell: Cell, workspace: Workspace, engine: Engine) -> None:
+    """Score one model × dataset by each metric and show a board of that one row."""
+    transforms.run("Score", score_parts([cell], workspace), score.score_shard, engine)
+    _show(asked, cell, workspace)
 
 
 def _show(asked: Scored, cell: Cell, workspace: Workspace) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import pydoc
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +15,13 @@ from apache_beam.metrics import Metrics
 from pipelines import engines, progress, stores
 from pipelines.engines import Engine
 from pipelines.predict import Handling
-from pipelines.records import LostWork, Part
+from pipelines.records import LostWork, Part, RealEarError
 from pipelines.shards import sidecars
 
 Work = Callable[[Part], None]
+
+_RAISED = re.compile(r"^(pipelines\.[\w.]+): ", re.MULTILINE)  # an exception's name, in a traceback
+_WHERE = re.compile(r" \[while running '.*", re.DOTALL)  # what Beam adds to a message
 
 
 def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
@@ -33,7 +39,7 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     if not todo:
         progress.note(label, parts)
         return 0
-    with progress.watch(label, parts, todo):
+    with progress.watch(label, parts, todo), _plain_errors():
         _pipeline(label, todo, work, engine).run().wait_until_finish()
     lost = [part.id for part in todo if not sidecars.is_current(part)]
     if lost:
@@ -42,6 +48,34 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
             f"reports success, e.g. {lost[0]}: run the same command again"
         )
     return len(todo)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Beam hands a worker's exception on as text; a mistake to mend becomes one again.
+
+    Everything else goes on as it is: it says where on the worker it happened.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = str(error) if not isinstance(error, RealEarError) else f"{_name(error)}: {error}"
+        if (raised := _mendable(text)) is None:
+            raise
+        raise raised from error
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _mendable(text: str) -> RealEarError | None:
+    """The last RealEarError that a traceback's text ends with."""
+    for found in reversed(list(_RAISED.finditer(text))):
+        kind = pydoc.locate(found[1])
+        if isinstance(kind, type) and issubclass(kind, RealEarError):
+            return kind(_WHERE.sub("", text[found.end() :]).strip())
+    return None
 
 
 def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
