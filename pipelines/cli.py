@@ -52,6 +52,7 @@ def demo(
     context: typer.Context,
     out: Out = OUT,
     real: Annotated[str | None, typer.Option(help="Folder of your own recordings.")] = None,
+    tolerate: Annotated[float, typer.Option(help="Share of yours that may be refused.")] = 0.0,
     workers: Workers = 0,
     runner: Runner = "local",
 ) -> None:
@@ -62,7 +63,7 @@ def demo(
     """
     from pipelines import demo as demonstration
 
-    suite = demonstration.suite(real)
+    suite = demonstration.suite(real, tolerate=tolerate)
     _evaluate(suite, Workspace(out), _engine(context, runner, workers), with_audio=False)
 
 

@@ -69,12 +69,14 @@ def shard_packing() -> None:
             pack(Part(folder, "bench-000000", "", len(samples), 0.0, None), samples)
 
     def theirs() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            with wds.TarWriter(str(Path(folder, "bench.tar")), encoder=False) as writer:
-                for sample in samples:
-                    file = io.BytesIO()
-                    soundfile.write(file, sample.signals["flac"], 16_000, format="FLAC")
-                    writer.write({"__key__": sample.key, "flac": file.getvalue()})
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            wds.TarWriter(str(Path(folder, "bench.tar")), encoder=False) as writer,
+        ):
+            for sample in samples:
+                file = io.BytesIO()
+                soundfile.write(file, sample.signals["flac"], 16_000, format="FLAC")
+                writer.write({"__key__": sample.key, "flac": file.getvalue()})
 
     compare("pack a shard (with index, digests, levels)", "soundfile + TarWriter", ours, theirs)
 
