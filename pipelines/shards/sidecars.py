@@ -84,7 +84,7 @@ def read(folder: str, stem: str) -> Sidecar | None:
         record["files"] = {name: (int(f[0]), str(f[1])) for name, f in record["files"].items()}
         record["failures"] = tuple(Failure(**failure) for failure in record["failures"])
         sidecar = Sidecar(**record)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, LostWork):
         return None
     return sidecar if sidecar.schema_version == SCHEMA_VERSION else None
 
