@@ -91,9 +91,9 @@ def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     if not done:
         try:
             card = datasets.read_card(folder)
-        except (RealEarError, ValueError, KeyError, TypeError):
+        except RealEarError:
             card = None
-        if card is not None and card.inputs == inputs:
+        if card is not None and card.inputs == inputs and datasets.is_whole(folder):
             return card
     return datasets.finish(folder, planned.about, [part.stem for part in planned.parts], inputs)
 

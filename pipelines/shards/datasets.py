@@ -218,17 +218,31 @@ def _drop_others(folder: str, name: str, stems: set[str]) -> None:
 
 
 def read_card(folder: str) -> Card:
-    """The card of a dataset; RealEarError where the folder holds none."""
+    """The card of a dataset; RealEarError where the folder holds none, or none of this version."""
     where = f"{folder}/{CARD}"
     if not stores.exists(where):
         raise RealEarError(
             f"expected a prepared dataset in {folder}, found no {CARD}: "
             "make it with `realear prepare` or name it in a suite's `datasets`"
         )
-    record = stores.read_json(where)
-    record["shards"] = tuple(Shard(**shard) for shard in record["shards"])
-    record["notes"] = tuple(record["notes"])
-    return Card(**record)
+    try:
+        record = stores.read_json(where)
+        record["shards"] = tuple(Shard(**shard) for shard in record["shards"])
+        record["notes"] = tuple(record["notes"])
+        card = Card(**record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RealEarError(f"{where} is not a dataset's card: {error!r}: make it again") from error
+    if card.schema_version != SCHEMA_VERSION:
+        raise RealEarError(
+            f"{where}: expected schema_version {SCHEMA_VERSION}, found {card.schema_version}: "
+            "make the dataset again"
+        )
+    return card
+
+
+def is_whole(folder: str) -> bool:
+    """Whether a dataset's tables are there beside its card."""
+    return all(stores.exists(f"{folder}/{name}") for name in (CARD, INDEX, FAILURES))
 
 
 @dataclass(frozen=True)
