@@ -25,8 +25,8 @@ def recordings() -> Path:
 
 
 def noise(samples: int = 800, *, seed: int = 0) -> np.ndarray:
-    """(time,) float64, white, well below full scale."""
-    return np.random.default_rng(seed).uniform(-0.4, 0.4, samples)
+    """(time,) float64, white, well below full scale; 16 bits hold it exactly."""
+    return np.random.default_rng(seed).integers(-12_000, 12_000, samples) / 32_768
 
 
 def write_wav(path: Path, signal: np.ndarray | None = None, *, rate: int = RATE,
@@ -48,6 +48,9 @@ def wav_of_length(promised: int, signal: np.ndarray) -> bytes:
 class Corpora:
     """Makes recordings in a folder and prepares them in a workspace."""
 
+    noise = staticmethod(noise)
+    wav_of_length = staticmethod(wav_of_length)
+
     def __init__(self, root: Path) -> None:
         self.folder = root / "corpus"
         self.folder.mkdir()
@@ -63,7 +66,7 @@ class Corpora:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def prepare(self, name: str = "set", *, config: dict | None = None, **corpus) -> make.Made:
+    def prepare(self, dataset: str = "set", *, config: dict | None = None, **corpus) -> make.Made:
         """Prepare with the reader `files`, or with a manifest if `file` is given."""
         if "file" in corpus:
             corpus = {"reader": "manifest", **corpus}
@@ -71,7 +74,7 @@ class Corpora:
         checked = DatasetConfig(
             **{"domain": "real", "tolerate": 1, "corpus": corpus} | (config or {})
         )
-        return make.make(name, checked, self.workspace, self.engine, {})
+        return make.make(dataset, checked, self.workspace, self.engine, {})
 
 
 @pytest.fixture
