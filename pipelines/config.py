@@ -50,6 +50,9 @@ class DatasetConfig(Config):
             raise ValueError(f"expected one of corpus, recipe, path, found {given or 'none'}")
         if self.recipe is not None and self.domain == "real":
             raise ValueError("what a recipe makes is synthetic or simulated, never real")
+        of = (self.recipe or {}).get("of", ())
+        if not isinstance(of, str | list | tuple) or not all(isinstance(name, str) for name in of):
+            raise ValueError(f"recipe.of: expected the names of datasets, found {of!r}")
         return self
 
     @property
@@ -138,7 +141,9 @@ def _known(names: Any, known: Mapping[str, Any], where: str) -> None:
 
 
 def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) -> None:
-    tasks.get(comparison.task)
+    if comparison.task not in tasks.TASKS:
+        remedy = nearest(comparison.task, tasks.TASKS)
+        raise RealEarError(f"{where}: unknown task {comparison.task!r}: {remedy}")
     listed = comparison.datasets()
     if not listed:
         raise RealEarError(f"{where}: expected datasets under synthetic, simulated or real")

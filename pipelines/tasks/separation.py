@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics import SignalItem, UndefinedMetric, pit_si_snr
+from metrics import FailedPrediction, SignalItem, UndefinedMetric, pit_si_snr
 from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
 from pipelines.tasks.base import Task, check_signals, heard, read_answer, same_length
@@ -52,6 +52,9 @@ class Separation(Task):
             raise UndefinedMetric("no_reference", "the clip has no separate sources")
         rate = sample_rate or clip.row.sample_rate
         estimates = [read_answer(answer, name, rate) for name in self.members(clip.row)]
+        lengths = sorted({len(estimate) for estimate in estimates})
+        if len(lengths) > 1:
+            raise FailedPrediction("wrong_length", f"expected one length, found {lengths} samples")
         sources, stacked, mixture = same_length(
             clip.sources(rate), np.stack(estimates), clip.signal(sample_rate=rate)
         )
