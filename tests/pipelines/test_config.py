@@ -1,0 +1,188 @@
+"""Suites: what is wrong with one is told before anything runs."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from pipelines import config, evaluate
+from pipelines.config import load_suite, making_order, parse_name, parse_suite
+from pipelines.make import make
+from pipelines.records import RealEarError
+from pipelines.shards import datasets
+
+ROOT = Path(__file__).parents[2]
+SUITE = {
+    "name": "small",
+    "datasets": {
+        "real": {"domain": "real", "corpus": {"folder": "x"}},
+        "read": {"domain": "synthetic", "recipe": {"kind": "readings", "of": ["real"]}},
+        "noisy": {"domain": "simulated", "recipe": {"kind": "scenes", "of": "read"}},
+    },
+    "models": {"mine": {"model": "pocketsphinx", "parameters": {}}},
+    "comparisons": {
+        "recognition": {
+            "task": "recognition",
+            "models": ["mine"],
+            "metrics": {"wer": None},
+            "synthetic": ["read"],
+            "real": ["real"],
+        }
+    },
+}
+
+
+def changed(place: str, value) -> dict:
+    """The suite with one value replaced; a place is a path of keys."""
+    suite = copy.deepcopy(SUITE)
+    *path, last = place.split("/")
+    inner = suite
+    for key in path:
+        inner = inner[key]
+    inner[last] = value
+    return suite
+
+
+def wrong(suite: dict) -> str:
+    with pytest.raises(RealEarError) as caught:
+        making_order(parse_suite(suite, "a.yaml"))
+    return str(caught.value)
+
+
+def test_a_sound_suite_is_taken():
+    suite = parse_suite(SUITE, "a.yaml")
+    assert suite.comparisons["recognition"].datasets() == [("synthetic", "read"), ("real", "real")]
+    assert suite.comparisons["recognition"].wanted() == {"wer": {}}
+    assert suite.model("mine").model == "pocketsphinx"
+    assert suite.model("other").model == "other"
+
+
+COMPARISON = "comparisons/recognition"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        ("naem", "x", "unknown key 'naem': did you mean 'name'?"),
+        ("datasets/real/licens", "x", "unknown key 'datasets.real.licens': did you mean 'licence'"),
+        (f"{COMPARISON}/metric", {}, "did you mean 'metrics'"),
+        ("models/mine/weights", "x", "unknown key 'models.mine.weights': known: model, parameters"),
+        (f"{COMPARISON}/real", ["reel"], "unknown dataset 'reel': did you mean 'real'"),
+        (f"{COMPARISON}/task", "recognise", "unknown task 'recognise': did you mean 'recognition'"),
+        (f"{COMPARISON}/synthetic", ["real"], "dataset 'real' is real, but listed under synthetic"),
+        (f"{COMPARISON}/real", ["noisy"], "dataset 'noisy' is simulated, but listed under real"),
+        (f"{COMPARISON}/models", [], "models: List should have at least 1 item"),
+        ("datasets/read/recipe/of", ["rael"], "unknown dataset 'rael': did you mean 'real'"),
+        ("datasets/read/domain", "real", "what a recipe makes is synthetic or simulated, never re"),
+        ("datasets/read/domain", "fake", "domain: Input should be 'synthetic', 'simulated' or 're"),
+        ("datasets/real/recipe", {}, "expected one of corpus, recipe, path, found ['corpus', 'rec"),
+        ("datasets/real/corpus", None, "expected one of corpus, recipe, path, found none"),
+        (
+            "datasets/real/tolerate",
+            5,
+            "tolerate: Input should be less than or equal to 1 (found 5)",
+        ),
+        ("datasets/real/shards", 0, "shards: Input should be greater than or equal to 1"),
+        ("datasets/real/sample_rate", 96_001, "expected a multiple of 10 Hz above 65535 Hz"),
+        ("datasets/real/sample_rate", 10, "sample_rate: Input should be greater than or equal to"),
+        ("datasets/real/channel", -1, "channel: Input should be greater than or equal to 0"),
+        ("datasets/a b", SUITE["datasets"]["real"], "String should match pattern"),
+        ("datasets/..", SUITE["datasets"]["real"], "String should match pattern"),
+        ("name", "../up", "name: String should match pattern"),
+        ("datasets", {}, "datasets: Dictionary should have at least 1 item"),
+        ("comparisons", {}, "comparisons: Dictionary should have at least 1 item"),
+        ("datasets/real/recipe", 3, "recipe"),
+        ("datasets/read/recipe/of", 3, "recipe.of: expected the names of datasets, found 3"),
+        ("datasets/read/recipe/of", None, "recipe.of: expected the names of datasets, found None"),
+        ("datasets/read/recipe/of", [["real"]], "recipe.of: expected the names of datasets"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_remedy(place, value, text):
+    message = wrong(changed(place, value))
+    assert message.startswith("a.yaml:")
+    assert text in message
+
+
+def test_a_comparison_needs_datasets():
+    suite = changed(f"{COMPARISON}/real", [])
+    suite["comparisons"]["recognition"]["synthetic"] = []
+    assert "expected datasets under synthetic, simulated or real" in wrong(suite)
+
+
+@pytest.mark.parametrize(
+    ("of", "circle"),
+    [("read", "read → read"), ("noisy", "read → noisy → read")],
+)
+def test_datasets_made_of_each_other_are_refused(of, circle):
+    assert f"datasets are made of each other: {circle}" in wrong_order(of)
+
+
+def wrong_order(of: str) -> str:
+    with pytest.raises(RealEarError) as caught:
+        making_order(parse_suite(changed("datasets/read/recipe/of", [of]), "a.yaml"))
+    return str(caught.value)
+
+
+def test_datasets_come_after_what_they_are_made_of():
+    turned = {**SUITE, "datasets": dict(reversed(SUITE["datasets"].items()))}
+    suite = parse_suite(turned, "a.yaml")
+    assert making_order(suite) == ["real", "read", "noisy"]
+    assert making_order(suite, ["read"]) == ["real", "read"]
+    with pytest.raises(RealEarError, match="unknown dataset 'raed': did you mean 'read'"):
+        making_order(suite, ["raed"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        (f"{COMPARISON}/metrics", {"wre": None}, "'wre'.*wer"),
+        (f"{COMPARISON}/metrics", {"wer": {"normalizer": "x"}}, "'normalizer'.*normaliser"),
+        (f"{COMPARISON}/models", ["pocketsphynx"], "'pocketsphynx'.*pocketsphinx"),
+        ("models/mine/parameters", {"beem": 1}, "model 'mine'.*beem"),
+        (f"{COMPARISON}/models", ["wiener"], "expected one for the task 'recognition', found one"),
+    ],
+)
+def test_models_and_metrics_are_checked_before_any_work(place, value, text):
+    with pytest.raises(RealEarError, match=text):
+        evaluate.check_models(parse_suite(changed(place, value), "a.yaml"))
+
+
+def test_metrics_are_the_tasks_own_where_none_is_named():
+    suite = parse_suite(changed(f"{COMPARISON}/metrics", {}), "a.yaml")
+    assert suite.comparisons["recognition"].wanted() == {"wer": {}, "cer": {}}
+
+
+def test_a_prepared_dataset_keeps_its_domain(corpora):
+    corpora.wav("a.wav")
+    made = corpora.prepare()
+    again = config.DatasetConfig(domain="real", path=made.folder)
+    assert make("any", again, corpora.workspace, corpora.engine, {}).card == made.card
+    other = config.DatasetConfig(domain="simulated", path=made.folder)
+    with pytest.raises(RealEarError, match="expected domain simulated, its card says real"):
+        make("any", other, corpora.workspace, corpora.engine, {})
+    assert datasets.read_card(made.folder) == made.card
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_9", "x" * 64])
+def test_names(name):
+    assert parse_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a.b", "a/b", "é", "a\n", "x" * 65, "a b"])
+def test_other_names_are_refused(name):
+    with pytest.raises(RealEarError, match="expected a name of up to 64 letters"):
+        parse_name(name)
+
+
+def test_a_suite_is_known_by_what_it_says():
+    one, two = (parse_suite(SUITE, where) for where in ("a", "b"))
+    assert one.digest == two.digest
+    assert one.digest != parse_suite(changed("title", "x"), "a").digest
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_examples_are_sound(path, monkeypatch):
+    monkeypatch.setenv("REALEAR_RECORDINGS", "/somewhere")
+    suite = load_suite(str(path))
+    assert set(making_order(suite)) == set(suite.datasets)
+    evaluate.check_models(suite)
