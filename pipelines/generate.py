@@ -74,15 +74,23 @@ def _plan_readings(
     settings: dict[str, Any], of: Sequence[Made], where: str
 ) -> tuple[list[Any], dict[str, Row]]:
     """Who reads what: the distinct transcripts of other datasets, given texts, or our sentences."""
-    sentences = settings.pop("sentences", None)
-    if sentences is not None:
-        settings["texts"] = list(SENTENCES[: int(sentences)])
+    if "sentences" in settings:
+        settings["texts"] = _own_sentences(settings.pop("sentences"), settings)
     recipe = validate(readings.Readings, settings, where)
     if not of:
         return readings.plan(recipe), {}
     found = [row.text for made in of for row in RandomReader(made.folder).rows.values()]
     texts = sorted({text for text in found if text})
     return readings.plan(recipe, readings.numbered(texts)), {}
+
+
+def _own_sentences(count: Any, settings: dict[str, Any]) -> list[str]:
+    """The first sentences of our own; ValueError for more than there are, or beside `texts`."""
+    if "texts" in settings:
+        raise ValueError("expected one of texts, sentences, found both")
+    if not isinstance(count, int) or not 1 <= count <= len(SENTENCES):
+        raise ValueError(f"sentences: expected 1 to {len(SENTENCES)}, found {count!r}")
+    return list(SENTENCES[:count])
 
 
 def _plan_scenes(
