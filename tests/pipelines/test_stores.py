@@ -48,6 +48,15 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
+def test_who_reads_meanwhile_reads_the_old_file_whole(tmp_path):
+    target = str(tmp_path / "file")
+    stores.write_bytes(target, b"old")
+    with stores.open_read(target) as reader:
+        stores.write_bytes(target, b"new")
+        assert reader.read() == b"old"
+    assert stores.read_bytes(target) == b"new"
+
+
 def test_nothing_stands_under_the_name_before_the_end(tmp_path):
     target = str(tmp_path / "file")
     with stores.partial(target) as name:

@@ -245,6 +245,11 @@ def test_two_samples_that_resampling_costs_are_forgiven(clips):
     assert item.references.shape == (2, LENGTH - 2)
 
 
+def test_three_are_not(clips):
+    with pytest.raises(FailedPrediction, match="reference, estimate, mixture"):
+        tasks.get("separation").item(clips["pair"], wav(S1[:-3], S2[:-3]), None)
+
+
 @pytest.mark.parametrize(("task", "key"), [("separation", "noisy"), ("enhancement", "pair")])
 def test_without_a_truth_a_score_is_undefined(task, key, clips):
     answer = {**wav(S1, S2), "enhanced.wav": wav(S1)["s1.wav"]}
