@@ -67,7 +67,7 @@ def plan(
         inputs = digest(["generate", VERSION, name, facts])
         seconds = sum(_seconds(row) for row in shard)
         parts.append(Part(target, stem(name, number), inputs, len(shard), seconds, payload))
-    return parts, ()
+    return parts, _notes(kind, of)
 
 
 def _plan_readings(
@@ -79,9 +79,27 @@ def _plan_readings(
     recipe = validate(readings.Readings, settings, where)
     if not of:
         return readings.plan(recipe), {}
-    found = [row.text for made in of for row in RandomReader(made.folder).rows.values()]
-    texts = sorted({text for text in found if text})
-    return readings.plan(recipe, readings.numbered(texts)), {}
+    # Ids from the text itself: a transcript that joins later renames none of the others.
+    texts = {f"text-{digest(text)[:10]}": text for text in _transcripts(of) if _sayable(text)}
+    return readings.plan(recipe, sorted(texts.items())), {}
+
+
+def _transcripts(of: Sequence[Made]) -> set[str]:
+    """The distinct transcripts of some datasets."""
+    rows = [row for made in of for row in RandomReader(made.folder).rows.values()]
+    return {row.text for row in rows if row.text is not None}
+
+
+def _sayable(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def _notes(kind: str, of: Sequence[Made]) -> tuple[str, ...]:
+    """What a reader of the card should know."""
+    if kind != "readings" or not of:
+        return ()
+    silent = sum(not _sayable(text) for text in _transcripts(of))
+    return (f"{silent} transcripts without a word to say were left out",) if silent else ()
 
 
 def _own_sentences(count: Any, settings: dict[str, Any]) -> list[str]:

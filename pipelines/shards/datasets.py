@@ -290,9 +290,10 @@ class RandomReader:
         self.rows = {row.key: row for row in read_rows(f"{folder}/{INDEX}")}
 
     def __getitem__(self, key: str) -> Clip:
-        """The sample of that key; KeyError where there is none."""
+        """The sample of that key; KeyError for no such, DamagedShard for changed bytes."""
         row = self.rows[key]
         if row.shard not in self._files:
+            sidecars.check(self._folder, row.shard)
             self._files[row.shard] = stores.open_read(f"{self._folder}/{row.shard}.tar")
         return Clip(row, self._files[row.shard])
 

@@ -62,6 +62,29 @@ def scenes(**options) -> dict:
 # Readings
 
 
+def test_transcripts_without_a_word_are_left_out_and_said(corpora):
+    for number, text in enumerate(["one two", "...", "one two", "?"]):
+        corpora.wav(f"{number}.wav", seed=number)
+        corpora.file(f"{number}.txt", text)
+    others = {"set": corpora.prepare(audio="*", text={"beside": ".txt"})}
+    recipe = {"kind": "readings", "of": ["set"], "voices": ["en-us+f2"]}
+    parts, notes = generate.plan("made", "folder", config(recipe), others)
+    assert [row.text for part in parts for row in part.payload.rows] == ["one two"]
+    assert notes == ("2 transcripts without a word to say were left out",)
+
+
+def test_a_transcript_that_joins_later_renames_none_of_the_others(corpora):
+    def keys(count: int) -> set[str]:
+        for number in range(count):
+            corpora.wav(f"{number}.wav", seed=number)
+            corpora.file(f"{number}.txt", f"number {number}")
+        others = {"set": corpora.prepare(audio="*", text={"beside": ".txt"})}
+        recipe = {"kind": "readings", "of": ["set"], "voices": ["en-us+f2"]}
+        return {row.key for part in planned(recipe, others) for row in part.payload.rows}
+
+    assert keys(3) < keys(4)
+
+
 def test_readings_carry_their_text_voice_and_pair(corpora):
     made = generated(corpora, {**READINGS, "readings_per_text": 2})
     assert made.card.clips == 8
