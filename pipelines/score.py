@@ -102,7 +102,9 @@ def score_shard(part: Part) -> None:
     answers.close()
     target = f"{part.folder}/{part.stem}.parquet"
     write_table(target, pa.Table.from_pylist(rows, schema=SCHEMA))
-    scores = [[row["key"], row["end"], row["numerator"], row["denominator"]] for row in rows]
+    scores = [
+        [row["key"], row["end"], row.get("numerator"), row.get("denominator")] for row in rows
+    ]
     sidecars.write(
         part, [target], content=digest(scores), clips_out=len(rows), seconds=part.seconds
     )
