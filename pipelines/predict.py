@@ -155,7 +155,7 @@ def ask(task: Task, model: Any, clip: Clip) -> dict[str, bytes] | Failure:
 
 
 def describe(workspace: Workspace, card: Card, asked: Handling) -> None:
-    """Write `run.json`: what made these predictions."""
+    """Write `run.json`, unless it stands already: what made these predictions."""
     record = {
         "chain": asked.chain,
         "task": asked.task,
@@ -163,4 +163,6 @@ def describe(workspace: Workspace, card: Card, asked: Handling) -> None:
         "dataset_content": card.content,
         "model": asked.record(),
     }
-    stores.write_json(f"{workspace.predictions(asked.chain, card.name)}/{RUN}", record)
+    where = f"{workspace.predictions(asked.chain, card.name)}/{RUN}"
+    if not stores.exists(where) or stores.read_json(where) != record:
+        stores.write_json(where, record)
