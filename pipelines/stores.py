@@ -150,4 +150,13 @@ def _alive(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _defunct(process)
+
+
+def _defunct(process: int) -> bool:
+    """Whether only the entry of a process is left, waiting for its parent (Linux)."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "Z"
