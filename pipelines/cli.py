@@ -301,6 +301,7 @@ def doctor() -> None:
         raise typer.Exit(2)
 
 
+INTERRUPTED = 130  # exit code by convention: 128 + SIGINT
 CODES: dict[type[RealEarError], int] = {ToleranceExceeded: 3, LostWork: 4}
 
 
@@ -314,7 +315,8 @@ def main() -> None:
         engines.check_packages()
         app()
     except SystemExit as end:
-        if isinstance(end.__context__, typer.Abort):  # what typer makes of Ctrl-C
+        # What typer makes of Ctrl-C, while a command runs or at a prompt.
+        if end.code == INTERRUPTED or isinstance(end.__context__, typer.Abort):
             _interrupted()
         raise
     except RealEarError as error:
@@ -322,7 +324,7 @@ def main() -> None:
 
 
 def _interrupted() -> NoReturn:
-    _stop("interrupted: finished shards are kept, the same command goes on from there", 130)
+    _stop("interrupted: finished shards are kept, the same command goes on from there", INTERRUPTED)
 
 
 def _stop(message: str, code: int) -> NoReturn:
