@@ -43,9 +43,9 @@ class Task(ABC):
         cannot be read.
         """
 
+    @abstractmethod
     def members(self, clip: Row) -> tuple[str, ...]:
         """The names of the members that an answer to this clip consists of."""
-        raise NotImplementedError
 
 
 def heard(model: Any, clip: Clip) -> tuple[NDArray[np.float32], int]:
