@@ -124,7 +124,7 @@ def notes(section: Section) -> list[str]:
     told = next((flip for flip in section.flips if flip.clear), None)
     turns = [
         f"{flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} on synthetic data, behind "
-        f"it {PLACES[flip.domain]}{'' if flip.clear else ' (within chance)'}."
+        f"it {PLACES[flip.domain]}{'' if flip.clear else ' (may be chance)'}."
         for flip in section.flips
         if flip is not told
     ]
