@@ -87,7 +87,7 @@ def evaluate(
     engine = _engine(context, runner, workers)
     if validate:
         step.check_models(loaded)
-        config.making_order(loaded)
+        step.check_datasets(loaded)
         progress.console.print(f"{suite}: in order")
         return
     _evaluate(loaded, Workspace(out), engine, with_audio=with_audio)
@@ -313,7 +313,7 @@ def main() -> None:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     try:
         engines.check_packages()
-        app()
+        app(prog_name="realear")
     except SystemExit as end:
         # What typer makes of Ctrl-C, while a command runs or at a prompt.
         if end.code == INTERRUPTED or isinstance(end.__context__, typer.Abort):

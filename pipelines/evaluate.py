@@ -41,6 +41,14 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
     return found
 
 
+def check_datasets(suite: Suite, only: Sequence[str] | None = None) -> list[str]:
+    """The order in which datasets are made, each of them checked: all before any work."""
+    order = making_order(suite, only)
+    for name in order:
+        make.check(name, suite.datasets[name])
+    return order
+
+
 def existing(suite: Suite, workspace: Workspace) -> Outcome:
     """The board from what lies in the workspace; RealEarError if any of it is missing or stale."""
     handlings = check_models(suite)
@@ -63,7 +71,7 @@ def make_datasets(
 ) -> dict[str, Made]:
     """The suite's datasets, each after those that it is made of; `only` some and what they need."""
     made: dict[str, Made] = {}
-    for name in making_order(suite, only):
+    for name in check_datasets(suite, only):
         made[name] = make.make(name, suite.datasets[name], workspace, engine, made)
     return made
 

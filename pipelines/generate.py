@@ -7,7 +7,7 @@ recipe: {kind: scenes, of: [dataset…]}     # its clips in rooms, in noise, on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ RECIPES = {
     "scenes": "clips of single talkers in rooms, in noise, on top of each other",
 }
 
+Planner = Callable[[Any, Sequence["Made"], str], tuple[list[Any], dict[str, Row]]]
+
 
 @dataclass(frozen=True)
 class Rendering:
@@ -45,16 +47,12 @@ def plan(
     name: str, target: str, config: DatasetConfig, others: dict[str, Made]
 ) -> tuple[list[Part], tuple[str, ...]]:
     """Parts of a generated dataset, and notes for its card; RealEarError for a wrong recipe."""
-    settings = dict(config.recipe or {})
-    kind = str(settings.pop("kind", ""))
+    kind, recipe = check(name, config)
     of = [others[other] for other in config.needs]
-    settings.pop("of", None)
     where = f"datasets.{name}.recipe"
-    if kind not in RECIPES:
-        raise RealEarError(f"{where}: unknown kind {kind!r}: {nearest(kind, RECIPES)}")
-    planner = {"readings": _plan_readings, "scenes": _plan_scenes}[kind]
+    planner: Planner = {"readings": _plan_readings, "scenes": _plan_scenes}[kind]
     try:
-        rows, sources = planner(settings, of, where)
+        rows, sources = planner(recipe, of, where)
     except ValueError as error:
         raise RealEarError(f"{where}: {error}") from error
     if config.limit is not None and rows:
@@ -70,13 +68,32 @@ def plan(
     return parts, _notes(kind, of)
 
 
+def check(name: str, config: DatasetConfig) -> tuple[str, Any]:
+    """A recipe's kind and its options, checked before the datasets that it is made of are there."""
+    settings = dict(config.recipe or {})
+    kind = str(settings.pop("kind", ""))
+    settings.pop("of", None)
+    where = f"datasets.{name}.recipe"
+    if kind not in RECIPES:
+        raise RealEarError(f"{where}: unknown kind {kind!r}: {nearest(kind, RECIPES)}")
+    if kind == "scenes":
+        if not config.needs:
+            raise RealEarError(
+                f"{where}: expected `of`, the datasets whose clips to use, found none"
+            )
+        return kind, validate(scenes.Scenes, settings, where)
+    if "sentences" in settings:
+        try:
+            settings["texts"] = _own_sentences(settings.pop("sentences"), settings)
+        except ValueError as error:
+            raise RealEarError(f"{where}: {error}") from error
+    return kind, validate(readings.Readings, settings, where)
+
+
 def _plan_readings(
-    settings: dict[str, Any], of: Sequence[Made], where: str
+    recipe: readings.Readings, of: Sequence[Made], _where: str
 ) -> tuple[list[Any], dict[str, Row]]:
     """Who reads what: the distinct transcripts of other datasets, given texts, or our sentences."""
-    if "sentences" in settings:
-        settings["texts"] = _own_sentences(settings.pop("sentences"), settings)
-    recipe = validate(readings.Readings, settings, where)
     if not of:
         return readings.plan(recipe), {}
     # Ids from the text itself: a transcript that joins later renames none of the others.
@@ -112,12 +129,9 @@ def _own_sentences(count: Any, settings: dict[str, Any]) -> list[str]:
 
 
 def _plan_scenes(
-    settings: dict[str, Any], of: Sequence[Made], where: str
+    recipe: scenes.Scenes, of: Sequence[Made], where: str
 ) -> tuple[list[Any], dict[str, Row]]:
     """Who is heard with whom, where and in what noise."""
-    recipe = validate(scenes.Scenes, settings, where)
-    if not of:
-        raise RealEarError(f"{where}: expected `of`, the datasets whose clips to use, found none")
     rows: dict[str, Row] = {}
     for made in of:
         more = RandomReader(made.folder).rows

@@ -33,6 +33,16 @@ class Plan:
     about: About
 
 
+def check(name: str, config: DatasetConfig) -> None:
+    """RealEarError for whatever is wrong about a dataset and shows before anything is made."""
+    if config.recipe is not None:
+        generate.check(name, config)
+    elif config.corpus is not None:
+        corpora.create(dict(config.corpus), f"datasets.{name}.corpus")
+    elif config.path is not None:
+        _check_domain(name, config, datasets.read_card(config.path))
+
+
 def make(
     name: str, config: DatasetConfig, workspace: Workspace, engine: Engine, others: dict[str, Made]
 ) -> Made:
