@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import shlex
 import sys
@@ -115,6 +116,8 @@ def runner(chosen: Engine) -> Any:
         return FnApiRunner()
     # Beam 2.77 flushes its buffers from a second thread without a lock, and loses elements.
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+    # It logs what it then raises, and the ends of its own connections, as errors.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     # Workers start by `python -m`: a folder `models` where the user stands would win.
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))

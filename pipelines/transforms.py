@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipelines import engines, progress, stores
+from pipelines import engines, guard, progress, stores
 from pipelines.engines import Engine
 from pipelines.predict import Handling
 from pipelines.records import LostWork, Part, RealEarError
@@ -39,7 +39,7 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     if not todo:
         progress.note(label, parts)
         return 0
-    with progress.watch(label, parts, todo), _plain_errors():
+    with progress.watch(label, parts, todo), guard.workers(label), _plain_errors():
         _pipeline(label, todo, work, engine).run().wait_until_finish()
     lost = [part.id for part in todo if not sidecars.is_current(part)]
     if lost:
