@@ -7,7 +7,7 @@ recipe: {kind: scenes, of: [dataset…]}     # its clips in rooms, in noise, on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,6 @@ RECIPES = {
     "scenes": "clips of single talkers in rooms, in noise, on top of each other",
 }
 
-Planner = Callable[[Any, Sequence["Made"], str], tuple[list[Any], dict[str, Row]]]
-
 
 @dataclass(frozen=True)
 class Rendering:
@@ -50,9 +48,12 @@ def plan(
     kind, recipe = check(name, config)
     of = [others[other] for other in config.needs]
     where = f"datasets.{name}.recipe"
-    planner: Planner = {"readings": _plan_readings, "scenes": _plan_scenes}[kind]
+    sources: dict[str, Row] = {}
     try:
-        rows, sources = planner(recipe, of, where)
+        if kind == "readings":
+            rows = _plan_readings(recipe, of)
+        else:
+            rows, sources = _plan_scenes(recipe, of, where)
     except ValueError as error:
         raise RealEarError(f"{where}: {error}") from error
     if config.limit is not None and rows:
@@ -90,15 +91,13 @@ def check(name: str, config: DatasetConfig) -> tuple[str, Any]:
     return kind, validate(readings.Readings, settings, where)
 
 
-def _plan_readings(
-    recipe: readings.Readings, of: Sequence[Made], _where: str
-) -> tuple[list[Any], dict[str, Row]]:
+def _plan_readings(recipe: readings.Readings, of: Sequence[Made]) -> list[Any]:
     """Who reads what: the distinct transcripts of other datasets, given texts, or our sentences."""
     if not of:
-        return readings.plan(recipe), {}
+        return list(readings.plan(recipe))
     # Ids from the text itself: a transcript that joins later renames none of the others.
     texts = {f"text-{digest(text)[:10]}": text for text in _transcripts(of) if _sayable(text)}
-    return readings.plan(recipe, sorted(texts.items())), {}
+    return list(readings.plan(recipe, sorted(texts.items())))
 
 
 def _transcripts(of: Sequence[Made]) -> set[str]:
