@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+from pipelines import corpora
 from pipelines.config import Suite, parse_suite
 from pipelines.corpora.base import SUFFIXES
 from pipelines.records import RealEarError
@@ -45,7 +47,7 @@ TITLES = {
 def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
     """The demo's suite; RealEarError if `real` holds recordings in no layout that it knows."""
     found = real_corpora(real) if real is not None else {}
-    datasets: dict[str, Any] = _synthetic("recognition" in found)
+    datasets: dict[str, Any] = _synthetic(_own_texts(found))
     for task, corpus in found.items():
         datasets[f"yours-{task}"] = {"domain": "real", "corpus": corpus, "tolerate": tolerate}
     columns = {
@@ -70,9 +72,23 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
     return parse_suite(value, "demo")
 
 
-def _synthetic(own_text: bool) -> dict[str, Any]:
-    """Clean readings, and what rooms and noise make of them; the user's own words if there are."""
-    origin = {"of": ["yours-recognition"]} if own_text else {"sentences": SENTENCES}
+def _own_texts(found: dict[str, dict[str, Any]]) -> int:
+    """How many different transcripts the user's recordings have; 0 where they have none."""
+    if "recognition" not in found:
+        return 0
+    entries = corpora.create(found["recognition"], "--real").entries()
+    return len({entry.text for entry in entries if entry.text and entry.fault is None})
+
+
+def _synthetic(own_text: int) -> dict[str, Any]:
+    """Clean readings, and what rooms and noise make of them; the user's own words if there are.
+
+    Few words are read by several voices each: scenes need different talkers.
+    """
+    origin: dict[str, Any] = {"sentences": SENTENCES}
+    if own_text:
+        voices = min(math.ceil(SENTENCES / own_text), len(VOICES))
+        origin = {"of": ["yours-recognition"], "readings_per_text": voices}
     readings = {"kind": "readings", "voices": VOICES, **origin}
 
     def scenes(**settings: Any) -> dict[str, Any]:
