@@ -92,7 +92,7 @@ def doubles() -> Iterator[Path]:
     folder = Path(__file__).parent / "doubles"
     before = os.environ.get("PYTHONPATH")
     sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = str(folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), before]))
     yield folder
     sys.path.remove(str(folder))
     if before is None:

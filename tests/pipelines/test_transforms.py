@@ -104,10 +104,10 @@ def test_nothing_to_do_is_nothing_said(do, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_missing_result_is_lost_work(do, engine, tmp_path):
+def test_a_missing_result_is_lost_work(do, tmp_path):
     parts = parts_in(tmp_path, "", "lost", "", "")
     with pytest.raises(LostWork, match=r"Try: expected 4 results, 1 are missing .*/part-1: run"):
-        transforms.run("Try", parts, do, engine)
+        transforms.run("Try", parts, do, Engine())
     assert [sidecars.is_current(part) for part in parts] == [True, False, True, True]
 
 
