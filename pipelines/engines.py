@@ -38,11 +38,15 @@ PACKAGES = ("leaderboards", "metrics", "models", "pipelines")
 
 @dataclass(frozen=True)
 class Engine:
-    """A runner, how many local workers, and Beam arguments passed on as they came."""
+    """A runner, how many local workers, and Beam arguments passed on as they came.
+
+    `automatic`: nobody asked for so many workers, so a little work may do with one.
+    """
 
     runner: str = "local"
     workers: int = 1
     arguments: tuple[str, ...] = ()
+    automatic: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -51,7 +55,7 @@ class Engine:
 
 
 def engine(runner: str = "local", workers: int = 0, arguments: Sequence[str] = ()) -> Engine:
-    """An engine after checking every word of it; `workers=0`: one a core."""
+    """An engine after checking every word of it; `workers=0`: one a core, fewer for little work."""
     found = runner_name(runner)
     if "multi_threading" in " ".join(arguments):
         raise RealEarError(
@@ -61,7 +65,8 @@ def engine(runner: str = "local", workers: int = 0, arguments: Sequence[str] = (
     _refuse_unknown(arguments)
     if found == LOCAL:
         _refuse_decided(arguments)
-    return Engine(found, workers or len(os.sched_getaffinity(0)), tuple(arguments))
+    cores = len(os.sched_getaffinity(0))
+    return Engine(found, workers or cores, tuple(arguments), automatic=not workers)
 
 
 def runner_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipelines.predict import Handling
@@ -26,6 +27,7 @@ class AskModel(ModelHandler[Part, str, Any]):
 
     def load_model(self) -> Any:
         """The model, ready to be asked."""
+        torch.set_num_threads(1)  # as everywhere: results must not depend on a machine's cores
         with one_thread():
             return self._handling.load()
 

@@ -20,6 +20,10 @@ from pipelines.shards import sidecars
 
 Work = Callable[[Part], None]
 
+# Seconds of audio below which this process does the work itself: starting two workers costs as
+# much processor time as most models need for it.
+LITTLE = 120.0
+
 _RAISED = re.compile(r"^(pipelines\.[\w.]+): ", re.MULTILINE)  # an exception's name, in a traceback
 _WHERE = re.compile(r" \[while running '.*", re.DOTALL)  # what Beam adds to a message
 
@@ -79,9 +83,10 @@ def _mendable(text: str) -> RealEarError | None:
 
 
 def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
-    """The pipeline that does these parts; a single one is not worth a worker process."""
+    """The pipeline that does these parts; a little work is not worth worker processes."""
     if engine.is_local:
-        engine = replace(engine, workers=min(engine.workers, len(todo)))
+        little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
+        engine = replace(engine, workers=1 if little else min(engine.workers, len(todo)))
     root = beam.Pipeline(runner=engines.runner(engine), options=engines.options(engine))
     _ = root | label >> DoParts(todo, work, engine)
     return root

@@ -142,3 +142,17 @@ def test_half_written_files_of_the_dead_are_swept(do, tmp_path):
     transforms.run("Try", parts_in(tmp_path, ""), do, Engine())
     assert not dead.exists()
     assert alive.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "audio", "expected"), [(0, 50.0, 1), (0, 70.0, 2), (2, 1.0, 2)]
+)  # seconds of audio a part, of two parts
+def test_a_little_work_needs_no_worker_processes_unless_asked_for(
+    asked, audio, expected, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    parts = [Part(str(tmp_path), f"part-{n}", "these", 1, audio, "") for n in range(2)]
+    found = []
+    monkeypatch.setattr(engines, "runner", lambda engine: found.append(engine.workers))
+    transforms._pipeline("Try", parts, print, engines.engine("local", asked))
+    assert found == [expected]
