@@ -1,6 +1,7 @@
 """The metrics by name, and a metric with its parameters fixed.
 
-Adding a metric is one entry here, one function `(item, parameters) -> ClipScore` and one test.
+Every family module ends with `SHEETS`, the data sheets of its metrics, and they are collected here.
+Adding a metric is one sheet there, one function `(item, parameters) -> ClipScore` and one test.
 """
 
 from __future__ import annotations
@@ -13,13 +14,28 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from typing import Any
 
-from metrics.base import ClipScore, Metric, SignalItem, TextItem
+from metrics.base import (
+    ClassItem,
+    ClipScore,
+    Item,
+    LogitsItem,
+    Metric,
+    SignalItem,
+    TextItem,
+)
 from metrics.perceptual import check_pesq_mode, pesq_mode
 from metrics.text import normaliser_name
 
-ITEMS: dict[str, type] = {"text": TextItem, "signal": SignalItem}
+ITEMS: dict[str, type] = {
+    "text": TextItem,
+    "signal": SignalItem,
+    "class": ClassItem,
+    "logits": LogitsItem,
+}
+FAMILIES = ("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness")
 
 
 def _text(name: str, title: str, summary: str) -> Metric:
@@ -103,7 +119,19 @@ _ALL = (
         libraries=("pystoi",),
     ),
 )
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def _collected() -> dict[str, Metric]:
+    found = {metric.name: metric for metric in _ALL}
+    for family in FAMILIES:
+        if find_spec(f"metrics.{family}") is None:
+            continue
+        sheets = getattr(import_module(f"metrics.{family}"), "SHEETS", ())
+        found |= {metric.name: metric for metric in sheets}
+    return found
+
+
+METRICS: dict[str, Metric] = _collected()
 
 
 @dataclass(frozen=True)
@@ -123,14 +151,18 @@ class MetricSpec:
         return self.metric.name
 
     def record(self) -> dict[str, Any]:
-        """What the number depends on, as JSON: name, version, parameters, library versions."""
-        libraries = {name: installed_version(name) for name in self.metric.libraries}
-        parameters = dict(self.parameters)
+        """What the number depends on and how it reads, as JSON; what `hash` covers."""
+        metric = self.metric
         return {
-            "name": self.name,
-            "version": self.metric.version,
-            "parameters": parameters,
-            "libraries": libraries,
+            "name": metric.name,
+            "version": metric.version,
+            "unit": metric.unit,
+            "higher_is_better": metric.higher_is_better,
+            "pooled": metric.pooled,
+            "needs": list(metric.needs),
+            "failure_policy": metric.failure_policy,
+            "parameters": dict(self.parameters),
+            "libraries": {name: installed_version(name) for name in metric.libraries},
         }
 
     @property
@@ -139,7 +171,7 @@ class MetricSpec:
         text = json.dumps(self.record(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def score(self, item: TextItem | SignalItem) -> ClipScore:
+    def score(self, item: Item) -> ClipScore:
         """The score of one clip; raises UndefinedMetric or FailedPrediction for the two other ends.
 
         TypeError for an item of another kind, ValueError for a sample rate other than the declared
@@ -176,7 +208,8 @@ def _canonical(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
     if name == "pesq" and checked["sample_rate"] is not None:
         pesq_mode(checked["sample_rate"], checked["mode"])
-    return checked
+    check = METRICS[name].canonical
+    return dict(_function(check)(checked)) if check else checked
 
 
 def _canonical_rate(rate: Any) -> int | None:
