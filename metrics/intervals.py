@@ -316,13 +316,12 @@ def _estimate(terms: Sequence[Term], drawn: Floats | None, *, signed: bool) -> E
         return Estimate(value, None)
     variance, inflation, freedom = _linearised(terms)
     count = len({(term.salt, cluster) for term in terms for cluster in term.tally.clusters})
-    if drawn is None:
-        found = _t_interval(value, variance, freedom, count)
-        sure = _t_above_zero(value, variance, freedom)
-    else:
+    found = _t_interval(value, variance, freedom, count)
+    sure = _t_above_zero(value, variance, freedom)
+    if drawn is not None:
         drawn = drawn[~np.isnan(drawn)]
         found = _expanded(drawn, inflation, freedom, count)
-        sure = _drawn_above_zero(drawn, inflation, freedom)
+        sure = _drawn_above_zero(drawn, inflation, freedom, sure)
     return Estimate(value, found, sure if signed else None)
 
 
@@ -358,13 +357,17 @@ def _t_above_zero(value: float, variance: float, freedom: float) -> float:
     return _t_probability(value / variance**0.5, freedom)
 
 
-def _drawn_above_zero(drawn: Floats, inflation: float, freedom: float) -> float:
-    """The replicates' share above 0, its normal score shrunk as the quantiles were expanded."""
-    if drawn.min() == drawn.max():
-        return 0.5 * (1.0 + float(np.sign(drawn[0])))
+def _drawn_above_zero(drawn: Floats, inflation: float, freedom: float, by_t: float) -> float:
+    """The replicates' share above 0, its normal score shrunk as the quantiles were expanded.
+
+    Where they all lie on one side their number caps what they can tell: `by_t` may be surer.
+    """
     above = np.count_nonzero(drawn > 0) + 0.5 * np.count_nonzero(drawn == 0)
-    share = (above + 0.5) / (len(drawn) + 1)  # never quite sure: replicates are finite
-    return _t_probability(_normal_quantile(float(share)) / inflation**0.5, freedom)
+    share = (above + 0.5) / (len(drawn) + 1)
+    sure = _t_probability(_normal_quantile(float(share)) / inflation**0.5, freedom)
+    if above == len(drawn):
+        return max(sure, by_t)
+    return min(sure, by_t) if above == 0 else sure
 
 
 def _statistic_interval(tally: Statistic, replicates: int) -> Interval | None:

@@ -167,7 +167,7 @@ def test_a_mean_of_parts_is_weighted_by_their_clips():
     "tally",
     [
         Tally.zero(),
-        Tally.from_arrays(["é", "a"], [1.0, -(2.0**33)], [1.0, 2.0], capped=[True, False]),
+        Tally.from_arrays(["é", "a"], [1.0, -(2.0**32)], [1.0, 2.0], capped=[True, False]),
         Tally.of([("a", FailedPrediction("not_finite")), ("a", UndefinedMetric("too_short"))]),
         Moments.zero(),
         Moments.from_arrays(["é", "a"], [1e9, 1e9], [-1e9, 0.1]),
