@@ -27,7 +27,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ LEVEL = 0.95
 FEWEST_CLUSTERS = 3  # below, no interval
 BOOTSTRAP_CLUSTERS = 6  # from here the bootstrap holds its level; below, t
 _BLOCK = 250  # replicates multiplied at a time
+_EXACT_FLOATS = 2.0**53
 
 # ⌊P(Poisson(1) ≤ k) · 2^64⌋ for k = 0…19: a weight counts those that a raw integer reaches.
 _THRESHOLDS = np.array(
@@ -297,13 +298,16 @@ def _ratios(tallies: Sequence[Tally], salt: str, replicates: int) -> Floats:
     return answer
 
 
-def _product(drawn: NDArray[np.uint8], sums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`drawn @ sums` exactly, a block of replicates at a time: int64 takes 8 times the bytes."""
-    blocks = [
-        drawn[start : start + _BLOCK].astype(np.int64) @ sums
-        for start in range(0, len(drawn), _BLOCK)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, sums.shape[1]), np.int64)
+def _product(drawn: NDArray[np.uint8], sums: NDArray[np.int64]) -> NDArray[Any]:
+    """`drawn @ sums` exactly, a block of replicates at a time: wide numbers take 8 times the bytes.
+
+    In float64 (whose products BLAS speeds up) where every sum stays within 53 bits, else in int64.
+    """
+    largest = np.abs(sums.astype(np.float64)).sum(axis=0).max(initial=0.0)
+    kind = np.float64 if largest * drawn.max(initial=0) < _EXACT_FLOATS else np.int64
+    wide = sums.astype(kind)
+    starts = range(0, len(drawn), _BLOCK)
+    return np.concatenate([drawn[start : start + _BLOCK].astype(kind) @ wide for start in starts])
 
 
 def _estimate(terms: Sequence[Term], drawn: Floats | None, *, signed: bool) -> Estimate:

@@ -279,6 +279,19 @@ def test_one_matrix_for_all_models_and_slices_changes_nothing():
         assert np.array_equal(row, expected, equal_nan=True)
 
 
+def test_large_and_small_sums_are_multiplied_alike():
+    """Beyond 53 bits products are integers, below floats: one and the same where both can."""
+    from metrics.intervals import _product
+
+    rng = np.random.default_rng(0)
+    drawn = weights([f"s{i}" for i in range(9)])
+    for bits in (20, 40, 56):
+        sums = rng.integers(-(2**bits), 2**bits, (9, 4))
+        found = _product(drawn, sums)
+        assert found.dtype == (np.int64 if bits == 56 else np.float64)
+        assert np.array_equal(found, drawn.astype(np.int64) @ sums)
+
+
 @pytest.mark.parametrize("speakers", [4, 8, 30])
 def test_probability_and_interval_say_the_same(speakers):
     """Beyond 0.975 (or under 0.025) just where the interval leaves 0 out, but for its grain."""
