@@ -258,8 +258,8 @@ def _products(a: NDArray[Any], b: NDArray[Any], *, sums: bool) -> list[Ratios]:
     for start in range(_BLOCK, a.shape[-1], _BLOCK):
         block = slice(start, start + _BLOCK)
         more = _block_products(a[..., block], b[..., block], sums=sums)
-        for part, addend in zip(total, more, strict=True):
-            part += addend
+        # Sums of plain signals are scalars, which += would not change in the list.
+        total = [part + addend for part, addend in zip(total, more, strict=True)]
     return total
 
 
