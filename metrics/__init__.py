@@ -26,6 +26,19 @@ from metrics.base import (
     TextItem,
     UndefinedMetric,
 )
+from metrics.bss import bss_eval
+from metrics.classification import mean_average_precision, top_k_accuracy
+from metrics.embeddings import frechet_distance
+from metrics.faithfulness import (
+    average_drop,
+    average_gain,
+    average_increase,
+    complexity,
+    faithfulness,
+    faithfulness_logit,
+    input_fidelity,
+    sparseness,
+)
 from metrics.intervals import (
     Estimate,
     Interval,
@@ -47,9 +60,11 @@ from metrics.moments import Moments
 from metrics.perceptual import estoi, pesq, stoi
 from metrics.ranks import Ranks
 from metrics.registry import METRICS, MetricSpec, spec
-from metrics.signal import pit_si_snr, si_sdr, si_snr
+from metrics.retrieval import recall_at_k
+from metrics.signal import pit_si_snr, si_sdr, si_snr, snr
 from metrics.tally import Tally, common
-from metrics.text import cer, wer
+from metrics.text import align, cer, wer
+from metrics.verification import equal_error_rate, min_dcf
 
 __all__ = [
     "METRICS",
@@ -70,7 +85,12 @@ __all__ = [
     "Term",
     "TextItem",
     "UndefinedMetric",
+    "align",
+    "average_drop",
+    "average_gain",
+    "average_increase",
     "better",
+    "bss_eval",
     "calibration_curve",
     "calibration_error",
     "cer",
@@ -78,26 +98,38 @@ __all__ = [
     "combine_all",
     "common",
     "compare",
+    "complexity",
     "difference",
     "domain",
+    "equal_error_rate",
     "estoi",
+    "faithfulness",
+    "faithfulness_logit",
+    "frechet_distance",
     "from_arrow",
     "gap",
+    "input_fidelity",
     "interval",
     "kendall_tau_b",
+    "mean_average_precision",
+    "min_dcf",
     "pesq",
     "pit_si_snr",
     "rank_agreement",
     "rank_flips",
+    "recall_at_k",
     "replicate_all",
     "replicate_values",
     "si_sdr",
     "si_snr",
+    "snr",
+    "sparseness",
     "spearman_rho",
     "spec",
     "stoi",
     "tied",
     "to_arrow",
+    "top_k_accuracy",
     "weights",
     "wer",
 ]

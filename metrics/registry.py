@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version as installed_version
-from importlib.util import find_spec
 from typing import Any
 
 from metrics.base import (
@@ -26,8 +25,6 @@ from metrics.base import (
     SignalItem,
     TextItem,
 )
-from metrics.perceptual import check_pesq_mode, pesq_mode
-from metrics.text import normaliser_name
 
 ITEMS: dict[str, type] = {
     "text": TextItem,
@@ -38,96 +35,14 @@ ITEMS: dict[str, type] = {
 FAMILIES = ("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness")
 
 
-def _text(name: str, title: str, summary: str) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        unit="%",
-        scale=100.0,
-        higher_is_better=False,
-        version="1",
-        pooled=True,
-        item="text",
-        function=f"metrics.text:score_{name}",
-        parameters={"normaliser": "none"},
-        libraries=("jiwer",),
-        summary=summary,
-    )
-
-
-def _signal(name: str, title: str, summary: str, **fields: Any) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        higher_is_better=True,
-        version="1",
-        pooled=False,
-        item="signal",
-        parameters={"sample_rate": None, **fields.pop("parameters", {})},
-        summary=summary,
-        **fields,
-    )
-
-
-_ALL = (
-    _text("wer", "WER", "word errors over reference words, pooled"),
-    _text("cer", "CER", "character errors over reference characters, pooled"),
-    _signal(
-        "si_snr",
-        "SI-SNR",
-        "scale-invariant SNR without the means",
-        unit="dB",
-        function="metrics.signal:score_si_snr",
-    ),
-    _signal(
-        "si_snri",
-        "SI-SNRi",
-        "SI-SNR minus that of the mixture",
-        unit="dB",
-        function="metrics.signal:score_si_snri",
-    ),
-    _signal(
-        "si_sdr",
-        "SI-SDR",
-        "scale-invariant SDR, means left in",
-        unit="dB",
-        function="metrics.signal:score_si_sdr",
-    ),
-    _signal(
-        "pesq",
-        "PESQ",
-        "perceived quality, narrow-band under 16 kHz, wide-band from there",
-        unit="MOS",
-        function="metrics.perceptual:score_pesq",
-        parameters={"mode": None},
-        libraries=("pesq", "soxr"),
-    ),
-    _signal(
-        "stoi",
-        "STOI",
-        "short-time intelligibility",
-        unit="",
-        function="metrics.perceptual:score_stoi",
-        libraries=("pystoi",),
-    ),
-    _signal(
-        "estoi",
-        "ESTOI",
-        "extended short-time intelligibility",
-        unit="",
-        function="metrics.perceptual:score_estoi",
-        libraries=("pystoi",),
-    ),
-)
-
-
 def _collected() -> dict[str, Metric]:
-    found = {metric.name: metric for metric in _ALL}
+    """Every family's sheets by name; ValueError where two metrics share one."""
+    found: dict[str, Metric] = {}
     for family in FAMILIES:
-        if find_spec(f"metrics.{family}") is None:
-            continue
-        sheets = getattr(import_module(f"metrics.{family}"), "SHEETS", ())
-        found |= {metric.name: metric for metric in sheets}
+        for metric in import_module(f"metrics.{family}").SHEETS:
+            if metric.name in found:
+                raise ValueError(f"expected one metric named {metric.name!r}, found two")
+            found[metric.name] = metric
     return found
 
 
@@ -206,8 +121,6 @@ def _canonical(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         key: _CANONICAL[key](value) if key in _CANONICAL else value
         for key, value in parameters.items()
     }
-    if name == "pesq" and checked["sample_rate"] is not None:
-        pesq_mode(checked["sample_rate"], checked["mode"])
     check = METRICS[name].canonical
     return dict(_function(check)(checked)) if check else checked
 
@@ -220,16 +133,15 @@ def _canonical_rate(rate: Any) -> int | None:
     return None if rate is None else int(rate)
 
 
-def _canonical_mode(mode: Any) -> Any:
-    if mode is not None:
-        check_pesq_mode(mode)
-    return mode
+def _canonical_taps(taps: Any) -> int:
+    if type(taps) is not int or taps <= 0:
+        raise ValueError(f"taps: expected a positive int, found {taps!r}")
+    return int(taps)
 
 
 _CANONICAL: dict[str, Callable[[Any], Any]] = {
-    "normaliser": normaliser_name,
     "sample_rate": _canonical_rate,
-    "mode": _canonical_mode,
+    "taps": _canonical_taps,
 }
 
 

@@ -18,8 +18,9 @@ import soundfile
 import torch
 import torchmetrics.functional.audio as peers
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from metrics import METRICS, SignalItem, pit_si_snr, spec
+from metrics import METRICS, SignalItem, UndefinedMetric, pit_si_snr, spec
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SIGNAL = [name for name, metric in METRICS.items() if metric.item == "signal"]
@@ -55,11 +56,24 @@ def _mixed(path: Path) -> SignalItem:
     return SignalItem(sources, answers[list(order)], heard, rate, order)
 
 
-def value(name: str, item: SignalItem) -> float:
-    """The clip's value at its own rate."""
-    found = spec(name, sample_rate=item.sample_rate).score(item).value
+def value(name: str, item: SignalItem) -> float | str:
+    """The clip's value at its own rate, or why it has none (SIR of a single source)."""
+    try:
+        found = spec(name, sample_rate=item.sample_rate).score(item).value
+    except UndefinedMetric as error:
+        return error.reason
     assert found is not None
     return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small systems of equations are slower, not quicker, on several threads that others want."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +88,10 @@ def recordings() -> dict[str, SignalItem]:
 def test_values_on_real_recordings_are_the_stored_ones(name, recordings):
     golden = json.loads(GOLDEN.read_text())["recordings"]
     assert {*golden} == {*recordings}
-    found = {clip: value(name, item) for clip, item in recordings.items()}
-    stored = {clip: values[name] for clip, values in golden.items()}
-    assert found == pytest.approx(stored, rel=1e-6, abs=1e-6)
+    for clip, item in recordings.items():
+        stored = golden[clip][name]
+        close = stored if isinstance(stored, str) else pytest.approx(stored, rel=1e-6, abs=1e-6)
+        assert value(name, item) == close, clip
 
 
 def test_the_permutation_is_found(recordings):
@@ -113,7 +128,7 @@ def test_sdr_is_fast_bss_evals(recordings):
         signals = (torch.tensor(s.copy()) for s in (item.references, item.estimates))
         theirs = fast_bss_eval.bss_eval_sources(*signals, compute_permutation=False)
         ours = [value(name, item) for name in ("sdr", "sir", "sar")]
-        assert ours == pytest.approx([float(np.mean(column)) for column in theirs[:3]], abs=0.01)
+        assert ours == pytest.approx([float(column.mean()) for column in theirs[:3]], abs=0.01)
 
 
 def mean(item: SignalItem, function, *more) -> float:

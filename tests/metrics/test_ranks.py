@@ -79,6 +79,18 @@ def test_agree_with_scipy_and_sklearn(seed, coarse):
     assert error.value == equal_error_rate(labels, guesses)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_they_are_the_plain_functions_of_the_other_modules(seed):
+    from metrics import classification, verification
+
+    _, labels, guesses = scores(seed, coarse=True)
+    labels = labels.astype(int)
+    theirs = classification.average_precision(labels, guesses)
+    assert average_precision(labels, guesses) == pytest.approx(theirs, abs=1e-12)
+    theirs = verification.equal_error_rate(labels, guesses)
+    assert equal_error_rate(labels, guesses) == pytest.approx(theirs, abs=1e-12)
+
+
 def test_mean_average_precision_is_the_mean_over_classes_with_a_positive():
     rng = np.random.default_rng(3)
     labels, guesses = (rng.random((50, 4)) < 0.4).astype(float), rng.random((50, 4))

@@ -139,6 +139,7 @@ def test_hash_changes_with_the_definition(change):
         ("stoi", {"mode": "nb"}, "unknown parameter of stoi 'mode'"),
         ("stoi", {"sample_rate": 0}, "sample_rate: expected Hz as a positive int"),
         ("stoi", {"sample_rate": 8000.0}, "found 8000.0"),
+        ("sdr", {"taps": 0}, "taps: expected a positive int, found 0"),
         ("pesq", {"mode": "swb"}, "expected mode 'nb', 'wb' or None"),
         ("pesq", {"mode": "wb", "sample_rate": 8000}, "'wb' needs 16000 Hz"),
         ("pesq", {"sample_rate": 4000}, "expected 8000 Hz or more, found 4000"),
