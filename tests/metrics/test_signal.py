@@ -388,3 +388,19 @@ def test_torch_is_not_imported_for_arrays():
     code = "import sys, metrics; metrics.si_snr([1., 2], [2., 2.1]); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("time", [8999, 9000, 9001, 18_000, 30_001])
+@pytest.mark.parametrize("function", [si_snr, si_sdr, snr])
+def test_every_block_of_a_long_signal_counts(function, time):
+    references, _ = noisy(12, 2, time=time)
+    random = np.random.default_rng(0)
+    # Noise that grows, so that any block alone would answer something else.
+    estimates = references + np.linspace(0.1, 1, time) * random.normal(size=references.shape)
+    source, guess = references[0], estimates[0]
+    if function is si_snr:
+        source, guess = source - source.mean(), guess - guess.mean()
+    target = source if function is snr else (guess @ source) / (source @ source) * source
+    expected = 10 * np.log10((target @ target) / ((guess - target) @ (guess - target)))
+    assert function(references[0], estimates[0]) == pytest.approx(expected, abs=1e-10)
+    assert function(references, estimates)[0] == function(references[0], estimates[0])
