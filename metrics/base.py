@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Signal = NDArray[np.float64]
+Scores = NDArray[np.float64]
 
 
 class Unscored(ValueError):
@@ -62,6 +63,34 @@ class SignalItem:
     permutation: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class ClassItem:
+    """One clip with a class: its true `label` and the model's `scores`.
+
+    `label` is the place of the true class in `scores`, `(classes,)` float64, higher is likelier;
+    any scale (logits, probabilities, similarities).
+    """
+
+    label: int
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class LogitsItem:
+    """One clip with an explanation: what the classifier said of three signals, before softmax.
+
+    `logits` are f(x) of the clip, `logits_in` f(x_in) of the part that the explanation keeps and
+    `logits_out` f(x_out) of the part that it removes; each `(classes,)` float64.
+    """
+
+    logits: Scores
+    logits_in: Scores
+    logits_out: Scores
+
+
+Item = TextItem | SignalItem | ClassItem | LogitsItem
+
+
 @dataclass(frozen=True)
 class ClipScore:
     """The score of one clip: `numerator / denominator`.
@@ -91,9 +120,13 @@ class Metric:
 
     `unit` is "dB", "%", "MOS" or "" and `scale` the factor from value to unit (100 for "%").
     `pooled`: numerators and denominators are summed before dividing; otherwise it is a mean over
-    clips. `item` names what it scores ("text" or "signal"). `function` is "module:function", loaded
-    when first used; it takes an item and the parameters. `parameters` are the defaults; `libraries`
-    are the distributions whose version changes the number.
+    clips. `item` names what it scores ("text", "signal", "class" or "logits"). `function` is
+    "module:function", loaded when first used; it takes an item and the parameters. `parameters` are
+    the defaults; `libraries` are the distributions whose version changes the number.
+    `needs` says in words what a clip must bring ("reference signal"), `failure_policy` which clips
+    are undefined and which failed, `source` the paper or library that defines the number.
+    `canonical` is "module:function" from a dict of all parameters to their checked, canonical
+    form (ValueError where they cannot be), or "" where the names alone suffice.
     """
 
     name: str
@@ -108,3 +141,7 @@ class Metric:
     summary: str
     libraries: tuple[str, ...] = ()
     scale: float = 1.0
+    needs: tuple[str, ...] = ()
+    failure_policy: str = ""
+    source: str = ""
+    canonical: str = ""

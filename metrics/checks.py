@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,7 +12,12 @@ from metrics.base import FailedPrediction, Signal, SignalItem, UndefinedMetric
 
 def as_signal(values: ArrayLike, name: str) -> Signal:
     """`values` as float64; TypeError unless they are real numbers, ValueError for a bare number."""
-    array = np.asarray(values)
+    return as_real(values, name).astype(np.float64, copy=False)
+
+
+def as_real(values: ArrayLike, name: str) -> NDArray[Any]:
+    """As `as_signal`, in the precision that came; a torch tensor leaves its device and graph."""
+    array = np.asarray(as_numpy(values) if is_tensor(values) else values)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name}: expected real numbers, found dtype {array.dtype}; take real parts first"
@@ -19,7 +26,19 @@ def as_signal(values: ArrayLike, name: str) -> Signal:
         raise ValueError(
             f"{name}: expected an array whose last axis is time, found a single number"
         )
-    return array.astype(np.float64, copy=False)
+    return array
+
+
+def is_tensor(values: object) -> bool:
+    """Whether `values` is a torch tensor; torch itself is never imported for the answer."""
+    return type(values).__module__.partition(".")[0] == "torch"
+
+
+def as_numpy(tensor: Any) -> NDArray[Any]:
+    """A torch tensor as an array; of a precision that numpy lacks (bfloat16) as float32."""
+    values = tensor.detach().cpu()
+    array: NDArray[Any] = (values.float() if values.element_size() < 4 else values).numpy()
+    return array
 
 
 def as_channel(values: ArrayLike, name: str) -> Signal:

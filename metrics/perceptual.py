@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.base import ClipScore, Signal, SignalItem, UndefinedMetric
+from metrics.base import ClipScore, Metric, Signal, SignalItem, UndefinedMetric
 from metrics.checks import as_channel, check_pair, check_sources
-from metrics.signal import clip_score
+from metrics.signal import clip_score, signal_sheet
 
 NARROW_RATE = 8_000  # Hz
 WIDE_RATE = 16_000  # Hz
@@ -200,3 +201,54 @@ def _too_few_frames() -> UndefinedMetric:
     return UndefinedMetric(
         "too_short", "expected at least 30 frames (about 0.41 s) of speech in the reference"
     )
+
+
+def canonical_pesq(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """PESQ's parameters, checked: ValueError for an unknown mode, or one impossible at its rate."""
+    mode, rate = parameters["mode"], parameters["sample_rate"]
+    if mode is not None:
+        check_pesq_mode(mode)
+    if rate is not None:
+        pesq_mode(rate, mode)
+    return dict(parameters)
+
+
+_FAILURES = (
+    "undefined: silent, empty, non-finite or too short reference; failed: silent, non-finite or "
+    "unequally long estimate, another number of sources"
+)
+
+
+def _sheet(name: str, title: str, summary: str, **fields: Any) -> Metric:
+    return signal_sheet(
+        name, title, summary,
+        **{"unit": "", "function": f"metrics.perceptual:score_{name}", "libraries": ("pystoi",),
+           "failure_policy": _FAILURES, **fields},
+    )  # fmt: skip
+
+
+SHEETS: tuple[Metric, ...] = (
+    _sheet(
+        "pesq",
+        "PESQ",
+        "perceived quality, narrow-band under 16 kHz, wide-band from there",
+        unit="MOS",
+        parameters={"mode": None},
+        libraries=("pesq", "soxr"),
+        canonical="metrics.perceptual:canonical_pesq",
+        source="ITU-T P.862, P.862.2",
+        failure_policy=f"{_FAILURES}; undefined: no utterance in the reference, over 19 s",
+    ),
+    _sheet(
+        "stoi",
+        "STOI",
+        "short-time intelligibility",
+        source="Taal et al. 2011",
+    ),
+    _sheet(
+        "estoi",
+        "ESTOI",
+        "extended short-time intelligibility",
+        source="Jensen and Taal 2016",
+    ),
+)

@@ -1,6 +1,7 @@
 """The metrics by name, and a metric with its parameters fixed.
 
-Adding a metric is one entry here, one function `(item, parameters) -> ClipScore` and one test.
+Every family module ends with `SHEETS`, the data sheets of its metrics, and they are collected here.
+Adding a metric is one sheet there, one function `(item, parameters) -> ClipScore` and one test.
 """
 
 from __future__ import annotations
@@ -15,95 +16,37 @@ from importlib import import_module
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from metrics.base import ClipScore, Metric, SignalItem, TextItem
-from metrics.perceptual import check_pesq_mode, pesq_mode
-from metrics.text import normaliser_name
-
-ITEMS: dict[str, type] = {"text": TextItem, "signal": SignalItem}
-
-
-def _text(name: str, title: str, summary: str) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        unit="%",
-        scale=100.0,
-        higher_is_better=False,
-        version="1",
-        pooled=True,
-        item="text",
-        function=f"metrics.text:score_{name}",
-        parameters={"normaliser": "none"},
-        libraries=("jiwer",),
-        summary=summary,
-    )
-
-
-def _signal(name: str, title: str, summary: str, **fields: Any) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        higher_is_better=True,
-        version="1",
-        pooled=False,
-        item="signal",
-        parameters={"sample_rate": None, **fields.pop("parameters", {})},
-        summary=summary,
-        **fields,
-    )
-
-
-_ALL = (
-    _text("wer", "WER", "word errors over reference words, pooled"),
-    _text("cer", "CER", "character errors over reference characters, pooled"),
-    _signal(
-        "si_snr",
-        "SI-SNR",
-        "scale-invariant SNR without the means",
-        unit="dB",
-        function="metrics.signal:score_si_snr",
-    ),
-    _signal(
-        "si_snri",
-        "SI-SNRi",
-        "SI-SNR minus that of the mixture",
-        unit="dB",
-        function="metrics.signal:score_si_snri",
-    ),
-    _signal(
-        "si_sdr",
-        "SI-SDR",
-        "scale-invariant SDR, means left in",
-        unit="dB",
-        function="metrics.signal:score_si_sdr",
-    ),
-    _signal(
-        "pesq",
-        "PESQ",
-        "perceived quality, narrow-band under 16 kHz, wide-band from there",
-        unit="MOS",
-        function="metrics.perceptual:score_pesq",
-        parameters={"mode": None},
-        libraries=("pesq", "soxr"),
-    ),
-    _signal(
-        "stoi",
-        "STOI",
-        "short-time intelligibility",
-        unit="",
-        function="metrics.perceptual:score_stoi",
-        libraries=("pystoi",),
-    ),
-    _signal(
-        "estoi",
-        "ESTOI",
-        "extended short-time intelligibility",
-        unit="",
-        function="metrics.perceptual:score_estoi",
-        libraries=("pystoi",),
-    ),
+from metrics.base import (
+    ClassItem,
+    ClipScore,
+    Item,
+    LogitsItem,
+    Metric,
+    SignalItem,
+    TextItem,
 )
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+ITEMS: dict[str, type] = {
+    "text": TextItem,
+    "signal": SignalItem,
+    "class": ClassItem,
+    "logits": LogitsItem,
+}
+FAMILIES = ("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness")
+
+
+def _collected() -> dict[str, Metric]:
+    """Every family's sheets by name; ValueError where two metrics share one."""
+    found: dict[str, Metric] = {}
+    for family in FAMILIES:
+        for metric in import_module(f"metrics.{family}").SHEETS:
+            if metric.name in found:
+                raise ValueError(f"expected one metric named {metric.name!r}, found two")
+            found[metric.name] = metric
+    return found
+
+
+METRICS: dict[str, Metric] = _collected()
 
 
 @dataclass(frozen=True)
@@ -123,14 +66,18 @@ class MetricSpec:
         return self.metric.name
 
     def record(self) -> dict[str, Any]:
-        """What the number depends on, as JSON: name, version, parameters, library versions."""
-        libraries = {name: installed_version(name) for name in self.metric.libraries}
-        parameters = dict(self.parameters)
+        """What the number depends on and how it reads, as JSON; what `hash` covers."""
+        metric = self.metric
         return {
-            "name": self.name,
-            "version": self.metric.version,
-            "parameters": parameters,
-            "libraries": libraries,
+            "name": metric.name,
+            "version": metric.version,
+            "unit": metric.unit,
+            "higher_is_better": metric.higher_is_better,
+            "pooled": metric.pooled,
+            "needs": list(metric.needs),
+            "failure_policy": metric.failure_policy,
+            "parameters": dict(self.parameters),
+            "libraries": {name: installed_version(name) for name in metric.libraries},
         }
 
     @property
@@ -139,7 +86,7 @@ class MetricSpec:
         text = json.dumps(self.record(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def score(self, item: TextItem | SignalItem) -> ClipScore:
+    def score(self, item: Item) -> ClipScore:
         """The score of one clip; raises UndefinedMetric or FailedPrediction for the two other ends.
 
         TypeError for an item of another kind, ValueError for a sample rate other than the declared
@@ -174,9 +121,8 @@ def _canonical(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         key: _CANONICAL[key](value) if key in _CANONICAL else value
         for key, value in parameters.items()
     }
-    if name == "pesq" and checked["sample_rate"] is not None:
-        pesq_mode(checked["sample_rate"], checked["mode"])
-    return checked
+    check = METRICS[name].canonical
+    return dict(_function(check)(checked)) if check else checked
 
 
 def _canonical_rate(rate: Any) -> int | None:
@@ -187,16 +133,15 @@ def _canonical_rate(rate: Any) -> int | None:
     return None if rate is None else int(rate)
 
 
-def _canonical_mode(mode: Any) -> Any:
-    if mode is not None:
-        check_pesq_mode(mode)
-    return mode
+def _canonical_taps(taps: Any) -> int:
+    if type(taps) is not int or taps <= 0:
+        raise ValueError(f"taps: expected a positive int, found {taps!r}")
+    return int(taps)
 
 
 _CANONICAL: dict[str, Callable[[Any], Any]] = {
-    "normaliser": normaliser_name,
     "sample_rate": _canonical_rate,
-    "mode": _canonical_mode,
+    "taps": _canonical_taps,
 }
 
 

@@ -7,18 +7,18 @@ cluster, so a tally does not depend on sharding, order or workers, and counts ar
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metrics import columns
 from metrics.base import ClipScore, FailedPrediction, UndefinedMetric
 
 UNITS = 1 << 24  # integers in a whole
-ENDS = ("scored", "undefined", "failed")
-_LIMIT = (
+ENDS = columns.ENDS
+LIMIT = (
     2.0**58
 )  # sums stay below this, so that sums of up to 20 times as much (bootstrap weights) fit int64
 
@@ -60,9 +60,9 @@ class Tally:
             [score.denominator for _, score in scores],
             capped=[score.capped for _, score in scores],
         )
-        undefined = Counter(end.reason for _, end in pairs if isinstance(end, UndefinedMetric))
-        failed = Counter(end.reason for _, end in pairs if isinstance(end, FailedPrediction))
-        return tally + cls(undefined=_sorted(undefined), failed=_sorted(failed))
+        undefined = [end.reason for _, end in pairs if isinstance(end, UndefinedMetric)]
+        failed = [end.reason for _, end in pairs if isinstance(end, FailedPrediction)]
+        return tally + cls(undefined=columns.counted(undefined), failed=columns.counted(failed))
 
     @classmethod
     def from_arrays(
@@ -83,22 +83,19 @@ class Tally:
         finite; OverflowError where sums could leave int64 under bootstrap weights (from 2^34, about
         1.7e10).
         """
-        rows = len(clusters)
-        ends_column = np.full(rows, "scored") if ends is None else np.asarray(ends)
-        _check_columns(rows, ends=ends_column, numerators=numerators, denominators=denominators)
-        scored = ends_column == "scored"
-        ids, places = _places(
-            [cluster for cluster, kept in zip(clusters, scored.tolist(), strict=True) if kept]
+        rows = columns.rows(
+            clusters, ends=ends, reasons=reasons, numerators=numerators, denominators=denominators
         )
-        flags = np.zeros(rows, bool) if capped is None else np.asarray(capped, dtype=bool)
+        size = len(rows.clusters)
+        flags = np.zeros(len(clusters), bool) if capped is None else np.asarray(capped, dtype=bool)
         return cls(
-            clusters=ids,
-            numerators=_sums(_units(numerators, scored), places, len(ids)),
-            denominators=_sums(_units(denominators, scored), places, len(ids)),
-            clips=np.bincount(places, minlength=len(ids)).astype(np.int64),
-            undefined=_count_reasons(ends_column, reasons, "undefined"),
-            failed=_count_reasons(ends_column, reasons, "failed"),
-            capped=int(np.count_nonzero(flags & scored)),
+            clusters=rows.clusters,
+            numerators=_sums(_units(numerators, rows.scored), rows.places, size),
+            denominators=_sums(_units(denominators, rows.scored), rows.places, size),
+            clips=np.bincount(rows.places, minlength=size).astype(np.int64),
+            undefined=rows.undefined,
+            failed=rows.failed,
+            capped=int(np.count_nonzero(flags & rows.scored)),
         )
 
     def __post_init__(self) -> None:
@@ -108,7 +105,7 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         if not isinstance(other, Tally):
             return NotImplemented
-        ids, places = _places([*self.clusters, *other.clusters])
+        ids, places = columns.layout([*self.clusters, *other.clusters])
 
         def merged(mine: Integers, theirs: Integers) -> Integers:
             return _sums(np.concatenate([mine, theirs]), places, len(ids))
@@ -118,18 +115,18 @@ class Tally:
             numerators=merged(self.numerators, other.numerators),
             denominators=merged(self.denominators, other.denominators),
             clips=merged(self.clips, other.clips),
-            undefined=_sorted(Counter(self.undefined) + Counter(other.undefined)),
-            failed=_sorted(Counter(self.failed) + Counter(other.failed)),
+            undefined=columns.added(self.undefined, other.undefined),
+            failed=columns.added(self.failed, other.failed),
             capped=self.capped + other.capped,
         )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tally):
             return NotImplemented
-        columns = ("numerators", "denominators", "clips")
+        arrays = ("numerators", "denominators", "clips")
         plain = ("clusters", "undefined", "failed", "capped")
         return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in columns
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -175,26 +172,14 @@ def common(keys_a: ArrayLike, keys_b: ArrayLike) -> tuple[NDArray[np.intp], NDAr
     return rows_a, rows_b
 
 
-def _places(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.intp]]:
-    """The sorted unique names, and for each name its place among them."""
-    # A dictionary: numpy.unique sorts Python strings, which takes several times as long.
-    unique = set(names)
-    if not all(isinstance(name, str) and name for name in unique):
-        raise ValueError("clusters: expected an id for every scored clip, found rows without one")
-    ids = tuple(sorted(map(str, unique)))
-    index = {name: place for place, name in enumerate(ids)}
-    return ids, np.fromiter((index[name] for name in names), np.intp, len(names))
+def round_to_units(values: NDArray[np.float64]) -> Integers:
+    """Finite numbers as integers of 2^-24, half to even; OverflowError where they sum too high."""
+    _check_size(np.abs(values).sum() * UNITS)
+    return np.rint(values * UNITS).astype(np.int64)
 
 
 def _units(values: ArrayLike, scored: NDArray[np.bool_]) -> Integers:
-    """The scored values as integers of 2^-24, rounded half to even."""
-    kept = np.asarray(values, dtype=np.float64)[scored]
-    if not np.isfinite(kept).all():
-        raise ValueError(
-            "expected finite numbers in scored rows, found NaN or infinity; such clips are failed"
-        )
-    _check_size(np.abs(kept).sum() * UNITS)
-    return np.rint(kept * UNITS).astype(np.int64)
+    return round_to_units(columns.finite(values, scored))
 
 
 def _sums(units: Integers, places: NDArray[np.intp], size: int) -> Integers:
@@ -205,36 +190,9 @@ def _sums(units: Integers, places: NDArray[np.intp], size: int) -> Integers:
 
 
 def _check_size(units: float) -> None:
-    if units >= _LIMIT:
-        most = _LIMIT / UNITS
+    if units >= LIMIT:
+        most = LIMIT / UNITS
         raise OverflowError(
             f"expected values that sum to less than {most:.3g}, found {units / UNITS:.3g}; "
             "use a larger unit"
         )
-
-
-def _check_columns(rows: int, *, ends: NDArray[np.str_], **columns: ArrayLike) -> None:
-    lengths = {name: len(np.asarray(column)) for name, column in {"ends": ends, **columns}.items()}
-    if set(lengths.values()) != {rows}:
-        raise ValueError(f"expected columns of {rows} rows like clusters, found {lengths}")
-    unknown = set(ends.tolist()) - set(ENDS)
-    if unknown:
-        raise ValueError(
-            f"ends: expected {', '.join(ENDS)}, found {', '.join(sorted(map(repr, unknown)))}"
-        )
-
-
-def _count_reasons(
-    ends: NDArray[np.str_], reasons: Sequence[str | None] | None, end: str
-) -> dict[str, int]:
-    rows = np.flatnonzero(ends == end).tolist()
-    if rows and reasons is None:
-        raise ValueError(f"expected a column of reasons, because {len(rows)} rows are {end}")
-    counts = Counter(reasons[row] for row in rows) if reasons is not None else Counter()
-    if None in counts or "" in counts:
-        raise ValueError(f"expected a reason for every {end} clip, found rows without one")
-    return _sorted(counts)
-
-
-def _sorted(counts: Mapping[str | None, int] | Mapping[str, int]) -> dict[str, int]:
-    return {str(reason): counts[reason] for reason in sorted(counts, key=str)}  # type: ignore[index]

@@ -198,3 +198,46 @@ def test_what_is_not_a_number_is_no_score(monkeypatch):
 def test_stoi_needs_a_positive_rate():
     with pytest.raises(ValueError, match="positive sample rate in Hz, found 0"):
         stoi(*pair(), 0)
+
+
+def test_unseeded_estoi_would_not_repeat_itself():
+    reference, estimate = pair()
+    estimate[10_000:40_000] = 0.0
+    bare = {pystoi.stoi(reference, estimate, 16_000, extended=True) for _ in range(3)}
+    assert len(bare) == 3
+    assert len({estoi(reference, estimate, 16_000) for _ in range(3)}) == 1
+
+
+def test_return_values_of_the_library_are_no_scores():
+    burst = np.zeros(8000)
+    burst[3200:4800] = np.random.default_rng(0).normal(size=1600)
+    noisy = burst + 0.001 * np.random.default_rng(1).normal(size=8000)
+    codes = pesq_library.PesqError.RETURN_VALUES
+    assert pesq_library.pesq(16_000, burst, noisy, "wb", on_error=codes) == -7
+    assert pesq_library.pesq(16_000, burst[:3900], noisy[:3900], "wb", on_error=codes) == -6
+    for time in (8000, 3900):
+        with pytest.raises(UndefinedMetric):
+            pesq(burst[:time], noisy[:time], 16_000)
+
+
+def test_unequal_lengths_would_pass_in_silence():
+    reference, estimate = pair()
+    assert pesq_library.pesq(16_000, reference, estimate[:-800], "wb") > 1
+    with pytest.raises(FailedPrediction, match="wrong_length"):
+        pesq(reference, estimate[:-800], 16_000)
+
+
+def test_stoi_of_too_little_speech_would_be_a_number():
+    reference, estimate = pair(seconds=0.4)
+    with pytest.warns(RuntimeWarning, match="Not enough STFT frames"):
+        assert pystoi.stoi(reference, estimate, 16_000) == 1e-5
+    with pytest.raises(UndefinedMetric, match="too_short"):
+        stoi(reference, estimate, 16_000)
+
+
+def test_impossible_pesq_parameters_are_refused_when_the_spec_is_made():
+    assert spec("pesq", mode="nb", sample_rate=16_000).parameters["mode"] == "nb"
+    with pytest.raises(ValueError, match="'wb' needs 16000 Hz or more, found 8000"):
+        spec("pesq", mode="wb", sample_rate=8000)
+    with pytest.raises(ValueError, match="'nb', 'wb' or None"):
+        spec("pesq", mode="swb")

@@ -1,20 +1,71 @@
 import json
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metrics import METRICS, FailedPrediction, SignalItem, TextItem, UndefinedMetric, spec
+from metrics import (
+    METRICS,
+    ClassItem,
+    FailedPrediction,
+    LogitsItem,
+    SignalItem,
+    TextItem,
+    UndefinedMetric,
+    spec,
+)
+from metrics.__main__ import page
+from metrics.registry import FAMILIES
 
+ROOT = Path(__file__).parents[2]
 ITEMS = {
     "text": TextItem("a b", "a c"),
     "signal": SignalItem(*np.random.default_rng(0).normal(size=(2, 1, 16_000)), np.ones(1), 8000),
+    "class": ClassItem(0, np.linspace(1, 0, 8)),
+    "logits": LogitsItem(*np.eye(3)),
 }
+PLAN = (
+    *("wer", "cer", "si_snr", "si_snri", "si_sdr", "si_sdri", "snr", "snri", "sdr", "sir", "sar"),
+    *("pesq", "stoi", "estoi", "top_1", "top_5", "faithfulness", "faithfulness_logit"),
+    *("input_fidelity", "average_increase", "average_drop", "average_gain"),
+)
+HEAVY = ("torch", "scipy", "pyarrow", "sklearn", "pesq", "pystoi", "meeteval", "soxr")
 
 
 def test_the_metrics_of_the_plan_are_there():
-    assert {*METRICS} >= {"wer", "cer", "si_snr", "si_snri", "si_sdr", "pesq", "stoi", "estoi"}
+    assert {*METRICS} >= {*PLAN}
+
+
+def test_the_metrics_are_the_families_sheets():
+    sheets = [sheet for name in FAMILIES for sheet in import_module(f"metrics.{name}").SHEETS]
+    assert len({sheet.name for sheet in sheets}) == len(sheets)
+    assert [*METRICS.values()] == sheets
+
+
+def test_the_page_is_the_sheets():
+    """If this fails: `python -m metrics > docs/metrics.md`."""
+    assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == page()
+    for name, metric in METRICS.items():
+        assert f"## {name}\n" in page()
+        assert metric.failure_policy in page()
+    printed = subprocess.run(
+        [sys.executable, "-m", "metrics"], cwd=ROOT, capture_output=True, check=True
+    )
+    assert printed.stdout.decode() == page()
+
+
+def test_importing_metrics_loads_no_heavy_library():
+    """Whoever wants one number waits for that one alone."""
+    code = f"import sys, metrics; print([name for name in {HEAVY} if name in sys.modules])"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert printed.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -23,8 +74,11 @@ def test_every_entry_is_whole(name):
     assert metric.name == name
     assert metric.title
     assert metric.summary
-    assert metric.unit in {"dB", "%", "MOS", ""}
-    assert (metric.scale == 100) == (metric.unit == "%")
+    assert metric.needs
+    assert metric.failure_policy
+    assert metric.source
+    assert metric.unit in {"dB", "%", "MOS", "logit", ""}
+    assert metric.scale == 1 or (metric.scale, metric.unit) == (100, "%")
     module, _, function = metric.function.partition(":")
     assert callable(getattr(import_module(module), function))
     json.dumps(spec(name).record())
@@ -32,8 +86,14 @@ def test_every_entry_is_whole(name):
 
 def test_record_and_hash_name_what_the_number_depends_on():
     record = spec("pesq", sample_rate=16_000).record()
-    assert record["parameters"] == {"sample_rate": 16_000, "mode": None}
+    assert record["parameters"].items() >= {"sample_rate": 16_000, "mode": None}.items()
     assert {*record["libraries"]} == {"pesq", "soxr"}
+    metric = METRICS["pesq"]
+    assert (record["name"], record["version"], record["unit"]) == ("pesq", metric.version, "MOS")
+    assert (record["higher_is_better"], record["pooled"]) == (True, False)
+    assert record["needs"] == [*metric.needs]
+    assert record["failure_policy"] == metric.failure_policy
+    assert json.loads(json.dumps(record)) == record
     hashes = [
         spec("wer").hash,
         spec("cer").hash,
@@ -58,15 +118,28 @@ def test_hash_changes_with_a_library(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"version": "2"}, {"unit": "x"}, {"higher_is_better": False}, {"pooled": True},
+     {"needs": ("a moon",)}, {"failure_policy": "none"}],
+)  # fmt: skip
+def test_hash_changes_with_the_definition(change):
+    made = spec("stoi")
+    assert replace(made, metric=replace(made.metric, **change)).hash != made.hash
+    words = replace(made.metric, title="S", summary="s", source="s")
+    assert replace(made, metric=words).hash == made.hash
+
+
+@pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
         ("si_sn", {}, "unknown metric 'si_sn'; did you mean 'si_snr'"),
-        ("zzz", {}, "unknown metric 'zzz'; known: cer, estoi"),
+        ("zzzz", {}, "unknown metric 'zzzz'; known: average_drop, "),
         ("wer", {"normalizer": "x"}, "unknown parameter of wer 'normalizer'; did you mean 'norm"),
         ("wer", {"normaliser": "x"}, "normaliser: expected one of"),
         ("stoi", {"mode": "nb"}, "unknown parameter of stoi 'mode'"),
         ("stoi", {"sample_rate": 0}, "sample_rate: expected Hz as a positive int"),
         ("stoi", {"sample_rate": 8000.0}, "found 8000.0"),
+        ("sdr", {"taps": 0}, "taps: expected a positive int, found 0"),
         ("pesq", {"mode": "swb"}, "expected mode 'nb', 'wb' or None"),
         ("pesq", {"mode": "wb", "sample_rate": 8000}, "'wb' needs 16000 Hz"),
         ("pesq", {"sample_rate": 4000}, "expected 8000 Hz or more, found 4000"),
@@ -83,6 +156,10 @@ def test_items_must_be_of_the_metrics_kind_and_rate():
     with pytest.raises(ValueError, match="expected signals at 16000 Hz, found 8000 Hz"):
         spec("si_snr", sample_rate=16_000).score(ITEMS["signal"])
     assert spec("si_snr", sample_rate=8000).score(ITEMS["signal"]).value is not None
+    with pytest.raises(TypeError, match="top_1: expected a ClassItem, found LogitsItem"):
+        spec("top_1").score(ITEMS["logits"])
+    with pytest.raises(TypeError, match="faithfulness: expected a LogitsItem, found ClassItem"):
+        spec("faithfulness").score(ITEMS["class"])
 
 
 def test_specs_and_ends_survive_pickling():

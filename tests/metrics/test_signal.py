@@ -1,9 +1,13 @@
+import subprocess
+import sys
 from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchmetrics.functional import audio
 
 from metrics import (
     FailedPrediction,
@@ -14,6 +18,7 @@ from metrics import (
     si_snr,
     spec,
 )
+from metrics.signal import snr
 
 # METRICS.md's golden vector, which torchmetrics' documentation shows as 15.0918 and 18.4030 dB.
 REFERENCE = np.array([3.0, -0.5, 2.0, 7.0])
@@ -253,3 +258,149 @@ def test_real_mixtures_of_two_readers(mixtures):
         assert permutation == (1, 0)
         signals = item(clip.references, swapped[list(permutation)], clip.mixture, clip.sample_rate)
         assert spec("si_snri").score(signals).value > 5
+
+
+def torch_pit(references, estimates):
+    """torchmetrics, in float64: its value in dB and its permutation."""
+    batch = torch.from_numpy(estimates)[None], torch.from_numpy(references)[None]
+    value, order = audio.permutation_invariant_training(
+        *batch, audio.scale_invariant_signal_noise_ratio
+    )
+    return float(value), tuple(order[0].tolist())
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 30.0), st.floats(-1.0, 1.0))
+def test_ratios_equal_torchmetrics(seed, noise, offset):
+    references, estimates = noisy(seed, 3, noise=noise)
+    estimates = 0.7 * estimates + offset
+    tensors = torch.from_numpy(estimates), torch.from_numpy(references)
+    peers = {
+        si_snr: audio.scale_invariant_signal_noise_ratio,
+        si_sdr: audio.scale_invariant_signal_distortion_ratio,
+        snr: audio.signal_noise_ratio,
+    }
+    for ours, theirs in peers.items():
+        expected = theirs(*tensors).numpy()
+        np.testing.assert_allclose(ours(references, estimates), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sources", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("level", [1.0, 1e-3, 1e-4])
+def test_pit_equals_torchmetrics(sources, level):
+    references, estimates = noisy(sources, sources, time=20_000, noise=level)
+    estimates = estimates[np.random.default_rng(sources).permutation(sources)]
+    value, order = torch_pit(references, estimates)
+    assert pit_si_snr(references, estimates) == (pytest.approx(value, abs=1e-4), order)
+
+
+@pytest.mark.parametrize("noise_db", [20, 49, 51, 60, 80, 95])
+def test_float32_clips_are_told_apart_where_float32_sums_would_not(noise_db):
+    references, _ = noisy(3, 2, time=32_000)
+    references = references.astype(np.float32)
+    noise = np.random.default_rng(1).normal(size=references.shape)
+    estimates = references + 10 ** (-noise_db / 20) * noise
+    value, order = pit_si_snr(references, estimates)
+    assert order == (0, 1)
+    assert value == pytest.approx(noise_db, abs=0.1)
+    direct = [projected_precisely(*pair) for pair in zip(references, estimates, strict=True)]
+    assert value == pytest.approx(np.mean(direct), abs=1e-6)
+
+
+def projected_precisely(reference, estimate) -> float:
+    """SI-SNR from the residual, in long doubles."""
+    source = reference.astype(np.longdouble) - reference.astype(np.longdouble).mean()
+    guess = estimate.astype(np.longdouble) - estimate.astype(np.longdouble).mean()
+    target = (guess @ source) / (source @ source) * source
+    return float(10 * np.log10((target @ target) / ((guess - target) @ (guess - target))))
+
+
+def test_a_large_offset_does_not_cost_digits():
+    (reference,), (estimate,) = noisy(5, 1, time=32_000)
+    expected = si_snr(reference, estimate)
+    assert si_snr(reference + 1e4, estimate - 1e4) == pytest.approx(expected, abs=1e-6)
+
+
+def test_greedy_assignment_is_wrong_where_pit_is_right():
+    """METRICS.md: the greedy way picks another order on a good share of poor estimates."""
+    wrong = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        references = rng.normal(size=(3, 200))
+        estimates = rng.normal(size=(3, 3)) @ references + 0.5 * rng.normal(size=(3, 200))
+        table = si_snr(references[:, None], estimates[None])
+        value, order = pit_si_snr(references, estimates)
+        greedy = greedy_order(table.copy())
+        wrong += greedy != order
+        assert value >= np.mean([table[i, k] for i, k in enumerate(greedy)]) - 1e-9
+    assert wrong > 10
+
+
+def greedy_order(table: np.ndarray) -> tuple[int, ...]:
+    order = [0] * len(table)
+    for _ in range(len(table)):
+        row, column = np.unravel_index(np.argmax(table), table.shape)
+        order[row] = int(column)
+        table[row], table[:, column] = -np.inf, -np.inf
+    return tuple(order)
+
+
+def test_snr_counts_the_level():
+    assert snr(REFERENCE, 0.5 * REFERENCE) == pytest.approx(20 * np.log10(2))
+    assert snr(REFERENCE, -REFERENCE) == pytest.approx(-20 * np.log10(2))
+    assert snr(REFERENCE, REFERENCE) == 100.0
+    assert snr(1e-200 * REFERENCE, 1e200 * REFERENCE) == -100.0
+    assert snr(1e200 * REFERENCE, 5e199 * REFERENCE) == pytest.approx(20 * np.log10(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("si_snri", si_snr), ("si_sdri", si_sdr), ("snri", snr)]
+)
+def test_every_improvement_is_its_metric_over_the_mixture(name, function):
+    references, estimates = noisy(11, 2)
+    mixture = references.sum(axis=0) + 0.1
+    score = spec(name).score(item(references, estimates, mixture))
+    pairs = zip(references, estimates, strict=True)
+    assert score.detail["sources"] == [function(r, e) - function(r, mixture) for r, e in pairs]
+    assert spec(name).score(item(references, [mixture] * 2, mixture)).value == 0.0
+
+
+@pytest.mark.parametrize("function", [si_snr, si_sdr, snr])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_in_tensors_out(function, dtype):
+    references, estimates = (torch.from_numpy(x).to(dtype) for x in noisy(1, 3))
+    found = function(references.requires_grad_(), estimates)
+    assert (found.dtype, found.shape, found.requires_grad) == (dtype, (3,), False)
+    expected = function(references.detach().numpy(), estimates.numpy())
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    assert pit_si_snr(references, estimates) == pit_si_snr(
+        references.detach().numpy(), estimates.numpy()
+    )
+
+
+def test_half_precision_tensors_are_taken():
+    (reference,), (estimate,) = (torch.from_numpy(x) for x in noisy(1, 1))
+    found = si_snr(reference.to(torch.bfloat16), estimate.to(torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    assert float(found) == pytest.approx(float(si_snr(reference, estimate)), abs=0.1)
+
+
+def test_torch_is_not_imported_for_arrays():
+    code = "import sys, metrics; metrics.si_snr([1., 2], [2., 2.1]); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("time", [8999, 9000, 9001, 18_000, 30_001])
+@pytest.mark.parametrize("function", [si_snr, si_sdr, snr])
+def test_every_block_of_a_long_signal_counts(function, time):
+    references, _ = noisy(12, 2, time=time)
+    random = np.random.default_rng(0)
+    # Noise that grows, so that any block alone would answer something else.
+    estimates = references + np.linspace(0.1, 1, time) * random.normal(size=references.shape)
+    source, guess = references[0], estimates[0]
+    if function is si_snr:
+        source, guess = source - source.mean(), guess - guess.mean()
+    target = source if function is snr else (guess @ source) / (source @ source) * source
+    expected = 10 * np.log10((target @ target) / ((guess - target) @ (guess - target)))
+    assert function(references[0], estimates[0]) == pytest.approx(expected, abs=1e-10)
+    assert function(references, estimates)[0] == function(references[0], estimates[0])

@@ -1,12 +1,25 @@
+import io
 import pickle
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import ClipScore, FailedPrediction, Tally, UndefinedMetric, common
+from metrics import (
+    ClipScore,
+    FailedPrediction,
+    Moments,
+    Ranks,
+    Tally,
+    UndefinedMetric,
+    common,
+    from_arrow,
+    to_arrow,
+)
 
 CLUSTERS = st.sampled_from(["corpus/ann", "corpus/bob", "corpus/cy"])
 SCORES = st.builds(
@@ -25,6 +38,7 @@ def test_neither_order_nor_sharding_matters(ends, random, shards):
     random.shuffle(parts)
     assert sum(parts, Tally.zero()) == Tally.of(shuffled) == whole
     assert whole.total == len(ends)
+    assert from_arrow(to_arrow(whole)) == whole
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), min_size=1, max_size=30))
@@ -135,3 +149,47 @@ def test_common_rows_of_two_models():
     assert rows_b.tolist() == [0, 2]
     with pytest.raises(ValueError, match="repeated ones in the second column"):
         common(["a"], ["b", "b"])
+
+
+def test_top_k_is_a_ratio_of_counts():
+    hits = [1, 0, 1, 1, 0, 1, 1]
+    tally = Tally.of((f"s{i % 2}", ClipScore(hit)) for i, hit in enumerate(hits))
+    assert tally.value == 5 / 7
+
+
+def test_a_mean_of_parts_is_weighted_by_their_clips():
+    short = Tally.of([("a", ClipScore(1, 1))])
+    long = Tally.of([("b", ClipScore(0, 9))])
+    assert (short + long).value == 1 / 10 != (short.value + long.value) / 2
+
+
+@pytest.mark.parametrize(
+    "tally",
+    [
+        Tally.zero(),
+        Tally.from_arrays(["é", "a"], [1.0, -(2.0**32)], [1.0, 2.0], capped=[True, False]),
+        Tally.of([("a", FailedPrediction("not_finite")), ("a", UndefinedMetric("too_short"))]),
+        Moments.zero(),
+        Moments.from_arrays(["é", "a"], [1e9, 1e9], [-1e9, 0.1]),
+        Ranks.zero("eer"),
+        Ranks.from_arrays("map", ["é", "a"], [1.0, 0.0], [0.1, -0.0], groups=["g", "h"]),
+    ],
+)
+def test_every_kind_lies_in_parquet_and_comes_back(tally):
+    file = io.BytesIO()
+    pq.write_table(to_arrow(tally), file)
+    again = from_arrow(pq.read_table(file))
+    assert again == tally
+    assert again + tally == tally + again
+    assert to_arrow(again).equals(to_arrow(tally))
+    assert to_arrow(type(tally).zero(*([tally.kind] if isinstance(tally, Ranks) else []))).schema
+
+
+def test_other_tables_are_refused():
+    with pytest.raises(ValueError, match="expected a tally's table of version 1, found a table"):
+        from_arrow(pa.table({"cluster": ["a"]}))
+    newer = to_arrow(Tally.zero()).replace_schema_metadata(
+        {"realear.tally": '{"kind": "Tally", "schema_version": 2}'}
+    )
+    with pytest.raises(ValueError, match="'schema_version': 2"):
+        from_arrow(newer)
