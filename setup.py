@@ -33,6 +33,7 @@ REQUIREMENTS = [
     "pydantic~=2.14",
     "pyroomacoustics~=0.10.1",
     "pystoi~=0.4.1",
+    "rapidfuzz~=3.14",
     "rich>=14",
     "ruamel.yaml~=0.19.1",
     "scikit-learn~=1.9",
@@ -47,13 +48,22 @@ REQUIREMENTS = [
     "webdataset~=1.0.2",
 ]
 
+EXTRAS = {
+    "overlap": ["meeteval~=0.4.3"],  # cpWER and ORC-WER
+    "recognition": ["whisper-normalizer~=0.1.15"],  # the English normaliser
+}
+
 DEVELOPMENT = [
+    *(requirement for extra in EXTRAS.values() for requirement in extra),
+    "fast_bss_eval~=0.1.4",  # peers and oracles of the metrics' tests and benches
     "hypothesis~=6.150",
+    "mir_eval~=0.8.2",
     "mypy~=2.4",
     "pytest~=9.0",
     "pytest-timeout~=2.4",
     "pytest-xdist~=3.8",
     "ruff~=0.17",
+    "torchmetrics~=1.9",
 ]
 
 setup(
@@ -67,6 +77,6 @@ setup(
     packages=PACKAGES,
     package_data={"leaderboards": ["templates/*"]},
     install_requires=REQUIREMENTS,
-    extras_require={"dev": DEVELOPMENT},
+    extras_require={**EXTRAS, "dev": DEVELOPMENT},
     entry_points={"console_scripts": ["realear = pipelines.cli:main"]},
 )

@@ -125,11 +125,11 @@ def _check_domains(
 
 def _check_single(comparison: Comparison, chosen: Sequence[ScoreTable]) -> None:
     hashes = sorted({table.metric_hash for table in chosen})
-    if len(hashes) > 1:
+    if len(hashes) > 1 and not comparison.mixed:
         raise ValueError(
             f"comparison {comparison.name!r}: expected one metric spec in all columns, "
             f"found {comparison.metric} as {words.joined(hashes)}; score again with one "
-            "version and one set of parameters, or pick one by its metric_hash"
+            "version and one set of parameters, pick one by its metric_hash, or say mixed=True"
         )
     seen: set[tuple[str, str]] = set()
     for table in chosen:

@@ -70,7 +70,8 @@ class ScoreTable(Record):
 class Comparison(Record):
     """One question to the models: a task, a metric, and the datasets of each domain.
 
-    `metric_hash` picks one spec where a dataset was scored by several of the same name.
+    `metric_hash` picks one spec where a dataset was scored by several of the same name. `mixed`
+    tells the board to set different specs side by side all the same; it says so in a note.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Comparison(Record):
     simulated: tuple[str, ...] = ()
     real: tuple[str, ...] = ()
     metric_hash: str | None = None
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a comparison of nothing, and a dataset that stands in two domains."""

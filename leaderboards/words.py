@@ -137,7 +137,9 @@ def notes(section: Section) -> list[str]:
         for cell in row.cell(domain).datasets
         if cell.counts.n_failed
     ]
-    return [note for note in (order, *turns, *failed) if note]
+    mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
+    asked = f"{mixed}metric's own." if section.comparison.mixed else ""
+    return [note for note in (order, asked, *turns, *failed) if note]
 
 
 def findings(section: Section) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -25,6 +26,7 @@ from metrics.base import (
     SignalItem,
     TextItem,
 )
+from metrics.text import NORMALISER_LIBRARIES
 
 ITEMS: dict[str, type] = {
     "text": TextItem,
@@ -77,7 +79,7 @@ class MetricSpec:
             "needs": list(metric.needs),
             "failure_policy": metric.failure_policy,
             "parameters": dict(self.parameters),
-            "libraries": {name: installed_version(name) for name in metric.libraries},
+            "libraries": _versions(metric, self.parameters),
         }
 
     @property
@@ -102,6 +104,19 @@ class MetricSpec:
             _check_item_rate(self.name, parameters.pop("sample_rate", None), item.sample_rate)
         score: ClipScore = _function(self.metric.function)(item, **parameters)
         return score
+
+
+def _versions(metric: Metric, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Versions of the libraries that the number stands on, its normaliser's among them."""
+    normaliser = str(parameters.get("normaliser", ""))
+    names = sorted({*metric.libraries, *NORMALISER_LIBRARIES.get(normaliser, ())})
+    try:
+        return {name: installed_version(name) for name in names}
+    except PackageNotFoundError as error:
+        raise ValueError(
+            f"metric {metric.name!r}: expected the library {error.name!r}, found none: "
+            f"pip install {error.name}"
+        ) from error
 
 
 def spec(name: str, **parameters: Any) -> MetricSpec:

@@ -19,7 +19,7 @@ from pipelines.evaluate import comparison_specs, score_parts
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.publish import Cell
-from pipelines.records import RealEarError, ToleranceExceeded
+from pipelines.records import DOMAINS, RealEarError, ToleranceExceeded
 from pipelines.schema import nearest
 from pipelines.shards import datasets
 from pipelines.workspace import Workspace
@@ -132,6 +132,7 @@ def _score(asked: Scored, cell: Cell, workspace: Workspace, engine: Engine) -> N
 
 def _show(asked: Scored, cell: Cell, workspace: Workspace) -> None:
     card = cell.made.card
+    column = {domain: (card.name,) if domain == card.domain else () for domain in DOMAINS}
     comparisons = [
         Comparison(
             name=spec.name,
@@ -139,7 +140,9 @@ def _show(asked: Scored, cell: Cell, workspace: Workspace) -> None:
             title=f"{cell.handling.task.capitalize()} on {card.name}",
             metric=spec.name,
             metric_hash=spec.hash,
-            **{card.domain: (card.name,)},
+            synthetic=column["synthetic"],
+            simulated=column["simulated"],
+            real=column["real"],
         )
         for spec in cell.specs
     ]

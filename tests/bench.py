@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import pystoi
 import soundfile
@@ -81,18 +80,6 @@ def shard_packing() -> None:
     compare("pack a shard (with index, digests, levels)", "soundfile + TarWriter", ours, theirs)
 
 
-def word_errors() -> None:
-    """WER of 2,000 utterances of 12 words."""
-    random = np.random.default_rng(2)
-    words = np.array([f"w{n}" for n in range(500)])
-    said = [" ".join(random.choice(words, 12)) for _ in range(2_000)]
-    heard = [" ".join(random.choice(words, 12)) for _ in range(2_000)]
-    compare(
-        "WER, 2,000 utterances", "jiwer", lambda: metrics.wer(said, heard),
-        lambda: jiwer.wer(said, heard),
-    )  # fmt: skip
-
-
 def intelligibility() -> None:
     """STOI with every check of METRICS before it, against the bare library: 5 s."""
     clean = np.random.default_rng(3).normal(0, 0.1, 80_000)
@@ -114,9 +101,13 @@ def decoding() -> None:
 
 def main() -> None:
     """Every comparison, a line each."""
+    from tests import bench_metrics, bench_text  # they borrow `compare` from here
+
     print("ratio of median times, peer over RealEar: over 1 is faster than the peer\n")
-    for bench in (tar_writing, shard_packing, word_errors, intelligibility, decoding):
+    for bench in (tar_writing, shard_packing, intelligibility, decoding):
         bench()
+    bench_text.main()
+    bench_metrics.main()
 
 
 if __name__ == "__main__":

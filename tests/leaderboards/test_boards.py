@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from leaderboards import words
 from leaderboards.boards import build
 from leaderboards.records import DOMAINS, Board, Comparison, DatasetInfo, Row, ScoreTable, Section
 
@@ -110,6 +111,9 @@ def test_mixed_metric_specs_are_refused(made, world) -> None:
     picked = build([short(world, metric_hash=tables[0].metric_hash)], tables).sections[0]
     assert picked.measure.hash == tables[0].metric_hash
     assert picked.rows[0].real.value is None
+    told = build([short(world, mixed=True)], tables).sections[0]
+    assert told.rows[0].gap.value == pytest.approx(0.0)
+    assert any("different metric specs" in note for note in words.notes(told))
 
 
 def test_flips_name_both_models_and_are_clear(board: Board) -> None:

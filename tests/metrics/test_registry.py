@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,18 @@ def test_specs_and_ends_survive_pickling():
             "too_short: 0.1 s",
         )
         assert str(kind("silent")) == "silent"
+
+
+def test_a_normalisers_library_is_part_of_the_spec() -> None:
+    english = spec("wer", normaliser="english")
+    assert set(english.record()["libraries"]) == {"rapidfuzz", "whisper-normalizer"}
+    assert "whisper-normalizer" not in spec("wer", normaliser="basic").record()["libraries"]
+
+
+def test_a_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("metrics.registry.installed_version", missing)
+    with pytest.raises(ValueError, match=r"expected the library .* pip install"):
+        spec("wer", normaliser="english").record()
