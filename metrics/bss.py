@@ -13,7 +13,7 @@ summed over the spectra of the components themselves, so that nothing cancels. A
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +100,31 @@ def score_sdri(item: SignalItem, *, taps: int = TAPS) -> ClipScore:
     after = _item_sdr(item, item.estimates, taps)
     before = _item_sdr(item, np.broadcast_to(item.mixture, item.references.shape), taps)
     return ratio_score(after, before)
+
+
+def score_siri(item: SignalItem, *, taps: int = TAPS) -> ClipScore:
+    """SIR improvement of a clip: SIR minus the mixture's; undefined for one source."""
+    if len(item.references) == 1:
+        raise UndefinedMetric("single_source", "of one source nothing interferes: SIR is infinite")
+    return _improvement(item, 1, taps)
+
+
+def score_sari(item: SignalItem, *, taps: int = TAPS) -> ClipScore:
+    """SAR improvement of a clip: SAR minus the mixture's.
+
+    A mixture without noise has no artefacts, so this is mostly a loss: up to 100 dB, the cap.
+    """
+    return _improvement(item, 2, taps)
+
+
+def _improvement(item: SignalItem, criterion: int, taps: int) -> ClipScore:
+    """One of SDR, SIR, SAR (0, 1, 2) minus that of the mixture taken as every estimate."""
+    check_sources(item)
+    check_mixture(item)
+    heard = np.broadcast_to(item.mixture, item.references.shape)
+    after = _item_criteria(item, taps)[:, criterion]
+    before = _item_criteria(replace(item, estimates=heard), taps)[:, criterion]
+    return ratio_score(after.tolist(), before.tolist())
 
 
 def _item_criteria(item: SignalItem, taps: int) -> Signal:
@@ -263,6 +288,8 @@ def _sheet(name: str, title: str, summary: str, **fields: Any) -> Metric:
     )  # fmt: skip
 
 
+_WITH_MIXTURE: dict[str, Any] = {"needs": ("reference signals", "mixture")}
+
 SHEETS: tuple[Metric, ...] = (
     _sheet("sdr", "SDR", "target over everything else, a filter of 512 taps allowed"),
     _sheet(
@@ -271,7 +298,15 @@ SHEETS: tuple[Metric, ...] = (
     ),
     _sheet("sar", "SAR", "what comes from the sources over artefacts"),
     _sheet(
-        "sdri", "SDRi", "SDR minus that of the mixture", needs=("reference signals", "mixture"),
+        "sdri", "SDRi", "SDR minus that of the mixture", **_WITH_MIXTURE,
+        failure_policy=f"{_FAILURES}; undefined: silent or non-finite mixture",
+    ),
+    _sheet(
+        "siri", "SIRi", "SIR minus that of the mixture", **_WITH_MIXTURE,
+        failure_policy=f"{_FAILURES}; undefined: silent or non-finite mixture, a single source",
+    ),
+    _sheet(
+        "sari", "SARi", "SAR minus that of the mixture", **_WITH_MIXTURE,
         failure_policy=f"{_FAILURES}; undefined: silent or non-finite mixture",
     ),
 )  # fmt: skip
