@@ -241,3 +241,17 @@ def test_impossible_pesq_parameters_are_refused_when_the_spec_is_made():
         spec("pesq", mode="wb", sample_rate=8000)
     with pytest.raises(ValueError, match="'nb', 'wb' or None"):
         spec("pesq", mode="swb")
+
+
+def test_values_that_others_published():
+    """The examples in torchmetrics 1.9's documentation (PESQ and STOI pages), noise drawn with its
+    documentation's seed, 42, the prediction first.
+    """
+    import torch
+
+    prediction, reference = torch.randn(
+        2, 8000, generator=torch.Generator().manual_seed(42)
+    ).numpy()
+    assert pesq(reference, prediction, 8000) == pytest.approx(2.2885, abs=5e-5)
+    assert pesq(reference, prediction, 16_000) == pytest.approx(1.6805, abs=5e-5)
+    assert stoi(reference, prediction, 8000) == pytest.approx(-0.084, abs=5e-4)
