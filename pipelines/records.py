@@ -35,18 +35,46 @@ class Failure:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class InTar:
+    """A recording that is a member of an uncompressed tar: where its bytes lie."""
+
+    path: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class InTable:
+    """A recording that is a cell of a Parquet file: bytes, or a struct with a field `bytes`."""
+
+    path: str
+    column: str
+    group: int  # row group
+    row: int  # within its row group
+
+
+Sound = str | InTar | InTable  # a file's path, or a place in a file of many
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a corpus yields for a clip: file names and labels, no audio.
 
-    Paths are relative to the corpus folder. `fault` is set when the reader already knows that the
-    clip cannot be used (its key stands twice, its transcript is not UTF-8).
+    Paths are relative to the corpus folder. `start` and `end` cut a stretch, in seconds, out of the
+    recording and its references alike; `channel` (from 0) takes one channel of the recording.
+    `fault` is set when the reader already knows that the clip cannot be used (its key stands twice,
+    its transcript is not UTF-8).
     """
 
     key: str
-    audio: str
-    sources: tuple[str, ...] = ()
-    clean: str | None = None
+    audio: Sound
+    sources: tuple[Sound, ...] = ()
+    clean: Sound | None = None
+    noise: Sound | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
     text: str | None = None
     speaker: str | None = None
     session: str | None = None

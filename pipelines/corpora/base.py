@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from pipelines.records import Entry, Failure, RealEarError
 from pipelines.schema import Config
@@ -26,8 +27,12 @@ class Corpus(Config):
     """A collection of recordings in a folder.
 
     `name` goes into cluster ids (`corpus/speaker`): clips of one speaker in two datasets of one
-    corpus are one cluster. Default: the folder's own name.
+    corpus are one cluster. Default: the folder's own name. A reader of one certain corpus states
+    that corpus's licence and language.
     """
+
+    licence: ClassVar[str] = "unknown"
+    language: ClassVar[str] = ""
 
     folder: str
     name: str = ""

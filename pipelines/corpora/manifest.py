@@ -7,23 +7,19 @@ other column becomes a label.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import model_validator
 
-from pipelines.corpora.base import Corpus, lines, sound_key, text_fault
+from pipelines.corpora import tables
+from pipelines.corpora.base import Corpus, sound_key, text_fault
+from pipelines.corpora.tables import Cells
 from pipelines.records import Entry, Failure, RealEarError
-from pipelines.schema import nearest
 
 WORDS = ("path", "key", "text", "speaker", "session", "clean")
 COLUMNS = (*WORDS, "sources")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-
-Row = dict[str, Any]  # column to value; a line that gives none is handed on as it is
 
 
 class Manifest(Corpus):
@@ -44,62 +40,21 @@ class Manifest(Corpus):
         where = Path(self.file) if Path(self.file).is_file() else Path(self.folder, self.file)
         if not where.is_file():
             raise RealEarError(f"expected a manifest at {self.file}, found no file there")
-        rows = _jsonl(where) if where.suffix in {".jsonl", ".json"} else _delimited(where)
-        for number, row in rows:
+        for number, row in _rows(where):
             yield _entry(row, number)
 
 
-def _delimited(where: Path) -> Iterator[tuple[int, Row | str]]:
-    if where.suffix not in DELIMITERS:
+def _rows(where: Path) -> Iterator[tuple[int, Cells | str]]:
+    if where.suffix in {".jsonl", ".json"}:
+        return tables.jsonl(where, words=WORDS)
+    if where.suffix not in tables.DELIMITERS:
         raise RealEarError(
             f"expected a manifest ending in .csv, .tsv or .jsonl, found {where.name}"
         )
-    delimiter = DELIMITERS[where.suffix]
-    listed = [(number, line) for number, line in enumerate(lines(where), 1) if line.strip()]
-    columns = (_cells(listed[0][1], delimiter) or []) if listed else []
-    if "path" not in columns:
-        found = ", ".join(columns) or "an empty file"
-        raise RealEarError(
-            f"{where}: expected a column 'path', found {found}: {nearest('path', columns)}"
-        )
-    for number, line in listed[1:]:
-        cells = _cells(line, delimiter)
-        if cells is None or len(cells) != len(columns):
-            yield number, line
-        else:
-            yield number, dict(zip(columns, cells, strict=True))
+    return tables.delimited(where, needs=("path",))
 
 
-def _cells(line: str, delimiter: str) -> list[str] | None:
-    """A line's cells; None where a quote opens and never closes.
-
-    Line by line, since an open quote would swallow every line, and every clip, up to the next one.
-    """
-    try:
-        [cells] = csv.reader([line.rstrip("\r\n") + "\n"], delimiter=delimiter)
-    except (csv.Error, ValueError):
-        return None
-    return None if cells and cells[-1].endswith("\n") else cells
-
-
-def _jsonl(where: Path) -> Iterator[tuple[int, Row | str]]:
-    for number, line in enumerate(lines(where), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            yield number, row if _plain(row) else line
-
-
-def _plain(row: Any) -> bool:
-    """Whether a JSON value is an object with words and numbers, not objects, under its columns."""
-    return isinstance(row, dict) and not any(
-        isinstance(value, dict | list) for column, value in row.items() if column in WORDS
-    )
-
-
-def _entry(row: Row | str, number: int) -> Entry:
+def _entry(row: Cells | str, number: int) -> Entry:
     """One line's entry; a line that cannot be understood becomes a counted failure."""
     if isinstance(row, str) or row.get("path") in (None, ""):
         key = f"line-{number}"
