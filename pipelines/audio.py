@@ -1,6 +1,7 @@
 """Audio files to arrays and back: decoding by libsndfile, resampling by soxr, nothing invented.
 
-Signals are mono, shaped (time,). Scores are computed in float64, models hear float32.
+Scores are computed in float64, models hear float32. What comes as integers stays integers until
+something has to be computed from it: that is exact, and twice as fast.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import io
 import re
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -16,15 +18,22 @@ import soxr
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
+from metrics.recording import Measured, measure
+
 Signal = NDArray[np.float64]
 
 RATES = (1_000, 384_000)  # Hz; a header outside of this lies
 COARSE = 65_535  # Hz; above it FLAC (and any real device) knows multiples of 10 Hz only
-BLOCK = 1 << 14  # samples decoded at a time: a header may promise more than any memory holds
+CHANNELS = 8  # the most that FLAC holds
+BLOCK = 1 << 16  # samples decoded at a time: a header may promise more than any memory holds
+MOST = 1 << 27  # samples × channels of one clip, 2.3 h of mono at 16 kHz: a gigabyte as float64
 # Lengths that writers leave in a header when they cannot go back: close to 2^31 or 2^32, whole
 # blocks only (0xFFFFFFFF by ffmpeg, 0x7FFFF000 by SoX, 0x7FFFFF00 or 0x80000000 by arecord).
 STREAMED = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 UNKNOWN = 1 << 40  # samples, 795 days at 16 kHz; libsndfile's "no length given" lies far above
+LATE = 0.01  # s that a stretch may end after the recording: times in tables are rounded
+# libsndfile's names of the formats that every reader of WebDatasets knows, and their suffixes.
+KEPT = {"WAV": "wav", "WAVEX": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
 SIXTEEN_BIT = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"}
 _SHORTER = re.compile(
     r"^\s*(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
@@ -43,38 +52,135 @@ class BadAudio(ValueError):
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoded file: samples (time, channels), float64 in [-1, 1); its rate in Hz."""
+    """A decoded file: samples (time, channels) as libsndfile gives them, and their rate in Hz.
 
-    samples: NDArray[np.float64]
+    `pcm` is int16 for sources of 16 bits and fewer, int32 with the upper 24 bits used for 24-bit
+    ones, float64 in [-1, 1) for every other.
+    """
+
+    pcm: NDArray
     sample_rate: int
     bits: int  # 16 or 24: what FLAC needs to hold it
+    suffix: str | None = None  # of its format, if it is one that may be kept as it is
+
+    @property
+    def samples(self) -> NDArray[np.float64]:
+        """(time, channels) float64 in [-1, 1)."""
+        return to_float(self.pcm)
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are."""
+        return int(self.pcm.shape[1])
 
 
-def decode(data: bytes) -> Recording:
-    """Decode a whole file; BadAudio("undecodable" | "truncated" | "bad_sample_rate" | "empty")."""
+def to_float(pcm: NDArray) -> NDArray[np.float64]:
+    """Integer samples (16 bits, or the upper bits of 32) as float64 in [-1, 1); floats as such."""
+    if pcm.dtype == np.int16:
+        return pcm / 2.0**15
+    return pcm / 2.0**31 if pcm.dtype == np.int32 else np.asarray(pcm, dtype=np.float64)
+
+
+def decode(
+    data: bytes | BinaryIO, start: float | None = None, end: float | None = None
+) -> Recording:
+    """Decode a file, or the stretch from `start` to `end` (seconds) of it.
+
+    BadAudio("undecodable" | "truncated" | "bad_sample_rate" | "empty" | "too_long" |
+    "segment_outside"). Without a stretch the whole file is read, and its length checked.
+    """
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            expected, rate, subtype = file.frames, file.samplerate, file.subtype
-            notes = file.extra_info
-            samples = _read_all(file)
+        with soundfile.SoundFile(stream) as file:
+            _refuse_rate(file.samplerate)
+            bits = 16 if file.subtype in SIXTEEN_BIT else 24
+            expected, rate, notes = file.frames, file.samplerate, file.extra_info
+            suffix = KEPT.get(file.format)
+            integers = file.subtype in SIXTEEN_BIT or file.subtype == "PCM_24"
+            kind = ("int16" if bits == 16 else "int32") if integers else "float64"
+            span = _span(start, end, rate, expected)
+            pcm = _read(file, kind, span)
     except soundfile.LibsndfileError as error:
         detail = f"libsndfile cannot read it: {error.error_string}"
         raise BadAudio("undecodable", detail) from error
+    except BadAudio:
+        raise
     except (RuntimeError, ValueError, OverflowError) as error:
         raise BadAudio("undecodable", f"libsndfile cannot read it: {error}") from error
-    _refuse_rate(rate)
-    _refuse_truncated(notes, _promised(data, expected), len(samples))
-    if not len(samples):
+    if span is None:
+        _refuse_truncated(notes, _promised(stream, expected), len(pcm))
+    elif len(pcm) < span[1] - span[0]:
+        found = (span[0] + len(pcm)) / rate
+        raise BadAudio("truncated", f"the stretch ends at {end} s, the sound at {found:.3f} s")
+    if not len(pcm):
         raise BadAudio("empty", "the file holds no samples")
-    return Recording(samples, rate, 16 if subtype in SIXTEEN_BIT else 24)
+    return Recording(pcm, rate, bits, suffix)
 
 
-def _read_all(file: soundfile.SoundFile) -> NDArray[np.float64]:
-    """All samples, (time, channels): until there are no more, whatever the header says."""
-    blocks = [np.zeros((0, file.channels))]
-    while len(block := file.read(BLOCK, dtype="float64", always_2d=True)):
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself: nothing is decoded."""
+
+    frames: int  # 0 where it does not say
+    sample_rate: int
+    channels: int
+    suffix: str | None  # of its format, if it is one that may be kept as it is
+
+
+def header(data: bytes | BinaryIO) -> Header:
+    """A file's own words; BadAudio where it has none that make sense."""
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    try:
+        with soundfile.SoundFile(stream) as file:
+            _refuse_rate(file.samplerate)
+            frames, notes = file.frames, file.extra_info
+            suffix = KEPT.get(file.format)
+            found = Header(frames, file.samplerate, file.channels, suffix)
+    except (RuntimeError, ValueError, OverflowError) as error:  # LibsndfileError is the first
+        if isinstance(error, BadAudio):
+            raise
+        raise BadAudio("undecodable", f"libsndfile cannot read it: {error}") from error
+    _refuse_truncated(notes, 0, 0)
+    if not found.frames:
+        raise BadAudio("empty", "the file holds no samples")
+    return found
+
+
+def _span(start: float | None, end: float | None, rate: int, frames: int) -> tuple[int, int] | None:
+    """First and last sample of a stretch; None for the whole."""
+    if start is None and end is None:
+        return None
+    first = round((start or 0.0) * rate)
+    last = round(end * rate) if end is not None else frames
+    last = min(last, frames) if last <= frames + LATE * rate else last
+    if not 0 <= first < last <= frames:
+        found = f"{start or 0.0} to {end} s of a recording of {frames / rate:.3f} s"
+        raise BadAudio("segment_outside", f"expected a stretch within the recording, found {found}")
+    return first, last
+
+
+def _read(file: soundfile.SoundFile, kind: str, span: tuple[int, int] | None) -> NDArray:
+    """All samples or a stretch, (time, channels): as many as there are, whatever the header says.
+
+    BadAudio("too_long") once there are more than MOST.
+    """
+    wanted = UNKNOWN
+    if span is not None:
+        file.seek(span[0])
+        wanted = span[1] - span[0]
+    most = MOST // file.channels
+    blocks = [np.zeros((0, file.channels), kind)]
+    found = 0
+    while len(block := file.read(min(BLOCK, wanted - found), dtype=kind, always_2d=True)):
+        found += len(block)
+        if found > most:
+            raise BadAudio(
+                "too_long",
+                f"expected at most {most} samples ({most / file.samplerate:.0f} s), found more: "
+                "cut the recording into stretches, by a manifest's start and end",
+            )
         blocks.append(block)
-    return np.concatenate(blocks)
+    return np.concatenate(blocks) if len(blocks) != 2 else blocks[1]
 
 
 def _refuse_rate(rate: int) -> None:
@@ -90,9 +196,11 @@ def storable(rate: int) -> bool:
     return rate <= COARSE or rate % 10 == 0
 
 
-def _promised(data: bytes, frames: int) -> int:
+def _promised(stream: BinaryIO, frames: int) -> int:
     """How many samples the header promises; 0 where it does not say."""
-    if data.startswith(b"NIST_1A") and (stated := _NIST_LENGTH.search(data[:4096])):
+    stream.seek(0)
+    start = stream.read(4096)
+    if start.startswith(b"NIST_1A") and (stated := _NIST_LENGTH.search(start)):
         return int(stated[1])  # libsndfile goes by the file's length
     return frames if frames < UNKNOWN else 0
 
@@ -109,64 +217,119 @@ def _refuse_truncated(notes: str, expected: int, found: int) -> None:
         raise BadAudio("truncated", f"the header promises {expected} samples, {found} are there")
 
 
-def mono(recording: Recording, channel: int | None = None) -> Signal:
-    """The mean of the channels, or one of them (from 0); BadAudio("no_such_channel")."""
-    if channel is None:
+def pick(recording: Recording, channels: str | int) -> NDArray:
+    """`"mono"`: the mean of the channels, (time,); `"keep"`: all of them, (time, channels), or
+    (time,) for one; a number from 0: that one, (time,). Integers stay integers where they can.
+
+    BadAudio("no_such_channel" | "too_many_channels").
+    """
+    count = recording.channels
+    if isinstance(channels, int):
+        if channels >= count:
+            detail = f"expected channel {channels}, found {count} channels"
+            raise BadAudio("no_such_channel", detail)
+        return recording.pcm[:, channels]
+    if count == 1:
+        return recording.pcm[:, 0]
+    if channels == "mono":
         return np.asarray(recording.samples.mean(axis=1))
-    if channel >= recording.samples.shape[1]:
-        count = recording.samples.shape[1]
-        raise BadAudio("no_such_channel", f"expected channel {channel}, found {count} channels")
-    return recording.samples[:, channel]
+    if count > CHANNELS:
+        detail = f"expected at most {CHANNELS} channels, found {count}: mix or pick them"
+        raise BadAudio("too_many_channels", detail)
+    return recording.pcm
 
 
 def resample(signal: NDArray, rate: int, new_rate: int) -> NDArray:
-    """Soxr HQ, dtype kept; the very same array where the rates are equal."""
+    """Soxr HQ along the first axis, dtype kept; the very same array where the rates are equal."""
     if rate == new_rate or not len(signal):
         return signal
     return np.asarray(soxr.resample(signal, rate, new_rate, quality="HQ"))
 
 
-def _to_integers(signal: Signal, bits: int) -> tuple[NDArray[np.int32], int]:
-    """Integer samples, and how many had to be clipped to fit."""
+def resample_pcm(signal: NDArray, rate: int, new_rate: int) -> NDArray:
+    """The same for integers as `Recording.pcm` holds them: floats only where it must be."""
+    return signal if rate == new_rate else resample(to_float(signal), rate, new_rate)
+
+
+def quantise(signal: NDArray, bits: int) -> tuple[NDArray, int]:
+    """Samples as int16 or as the upper 24 bits of int32, and how many had to be clipped to fit."""
+    if signal.dtype == (np.int16 if bits == 16 else np.int32):
+        return signal, 0
     full_scale = float(1 << (bits - 1))
-    scaled = np.rint(signal * full_scale)
+    scaled = np.rint(to_float(signal) * full_scale)
     clipped = int(np.count_nonzero((scaled > full_scale - 1) | (scaled < -full_scale)))
-    return np.clip(scaled, -full_scale, full_scale - 1).astype(np.int32), clipped
+    limited = np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
+    if bits == 16:
+        return limited.astype(np.int16), clipped
+    return limited.astype(np.int32) << 8, clipped
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A FLAC file in memory, with what is known of its samples."""
+    """An audio file in memory, with what is known of its samples."""
 
     data: bytes
-    content: str  # sha256 of rate and decoded PCM
+    content: str  # sha256 of rate and decoded PCM; of the bytes, where they were not decoded
     frames: int
-    clipped: int  # samples beyond full scale, cut
-    peak_dbfs: float  # of the stored samples; -inf never occurs: silence is refused before
-    rms_dbfs: float
+    channels: int
+    suffix: str = "flac"
+    clipped: int = 0  # samples beyond full scale, cut on encoding
+    measured: Measured | None = None  # None: the bytes were kept unheard
+    heard: bool = True  # whether any sample differs from zero
 
 
-def encode_flac(signal: Signal, sample_rate: int, bits: int = 16) -> Encoded:
-    """Encode (time,) float64 as mono FLAC of 16 or 24 bits; lossless for what came from as many."""
-    pcm, clipped = _to_integers(signal, bits)
+def encode_flac(signal: NDArray, sample_rate: int, bits: int = 16) -> Encoded:
+    """Encode (time,) or (time, channels) as FLAC of 16 or 24 bits.
+
+    Float64 in [-1, 1), or integers as `Recording.pcm` holds them; lossless for what came from as
+    many bits.
+    """
+    pcm, clipped = quantise(signal, bits)
     file = io.BytesIO()
-    shifted = pcm << (32 - bits)  # libsndfile takes the upper bits of an int32
-    soundfile.write(file, shifted, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
-    stored = pcm / float(1 << (bits - 1))
-    content = hashlib.sha256(f"{sample_rate} {bits}\n".encode() + pcm.astype("<i4").tobytes())
+    soundfile.write(file, pcm, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
     return Encoded(
         data=file.getvalue(),
-        content=content.hexdigest(),
+        content=_content(pcm, sample_rate, bits),
         frames=len(pcm),
+        channels=1 if pcm.ndim == 1 else pcm.shape[1],
         clipped=clipped,
-        peak_dbfs=decibels(float(np.abs(stored).max(initial=0.0))),
-        rms_dbfs=decibels(float(np.sqrt(np.mean(stored**2))) if len(stored) else 0.0),
+        measured=_measure(pcm, sample_rate),
+        heard=bool(pcm.any()),
     )
 
 
-def decibels(amplitude: float) -> float:
-    """Level over full scale, dB, rounded to 0.01; -200 for silence."""
-    return round(20 * float(np.log10(max(amplitude, 1e-10))), 2)
+def keep(data: bytes, recording: Recording) -> Encoded:
+    """A file's own bytes, with what was found when they were decoded."""
+    pcm = recording.pcm[:, 0] if recording.channels == 1 else recording.pcm
+    return Encoded(
+        data=data,
+        content=_content(pcm, recording.sample_rate, recording.bits),
+        frames=len(pcm),
+        channels=recording.channels,
+        suffix=recording.suffix or "",
+        measured=_measure(pcm, recording.sample_rate),
+        heard=bool(np.abs(to_float(pcm)).max() >= 2.0**-recording.bits),
+    )
+
+
+def keep_unheard(data: bytes, found: Header) -> Encoded:
+    """A file's own bytes, nothing decoded: as long as its header says."""
+    content = hashlib.sha256(data).hexdigest()
+    return Encoded(data, content, found.frames, found.channels, found.suffix or "")
+
+
+def _measure(pcm: NDArray, sample_rate: int) -> Measured:
+    """Levels, loudness, clipping, silence and bandwidth; float32 holds 24 bits."""
+    scale = {"int16": 2.0**-15, "int32": 2.0**-31}.get(pcm.dtype.name, 1.0)
+    return measure(np.multiply(pcm, np.float32(scale), dtype=np.float32), sample_rate)
+
+
+def _content(pcm: NDArray, sample_rate: int, bits: int) -> str:
+    """Digest of rate, bits, channels and samples; equal sounds, equal digests."""
+    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
+    found = hashlib.sha256(f"{sample_rate} {bits} {channels}\n".encode())
+    found.update(np.ascontiguousarray(pcm, pcm.dtype.newbyteorder("<")).data)
+    return found.hexdigest()
 
 
 def encode_wav(signal: NDArray, sample_rate: int) -> bytes:
@@ -178,6 +341,6 @@ def encode_wav(signal: NDArray, sample_rate: int) -> bytes:
 
 
 def read_signal(data: bytes) -> tuple[Signal, int]:
-    """Decode a shard member that RealEar wrote: (time,) float64 and its rate in Hz."""
+    """Decode a shard's member: (time,) or (time, channels) float64, and its rate in Hz."""
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float64")
     return samples, rate

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ByteSize, Field, StringConstraints, model_validator
 
 from pipelines import audio, schema, tasks
 from pipelines.records import DOMAINS, Domain, RealEarError, digest
 from pipelines.schema import NAME, Config, nearest
+from pipelines.shards.packing import Cutting
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,8 +40,13 @@ class DatasetConfig(Config):
     redistribute: bool = False
     tolerate: Share = 0.0  # share of clips that may be refused
     sample_rate: Rate | None = None  # Hz; None: as recorded
-    channel: Annotated[int, Field(ge=0)] | None = None  # None: the mean of all
+    channels: Literal["mono", "keep"] | Annotated[int, Field(ge=0)] = "mono"  # or one, from 0
+    format: Literal["flac", "flac16", "flac24", "original"] = "flac"  # flac: as many bits as came
+    check: Literal["samples", "headers"] = "samples"  # headers: keep originals without decoding
+    follow_links: bool = False  # links may lead out of the corpus's folder
     shards: Annotated[int, Field(ge=1)] | None = None
+    shard_clips: Annotated[int, Field(ge=1)] | None = None  # the most clips in a shard
+    shard_bytes: Annotated[ByteSize, Field(ge=1)] | None = None  # about, such as 500 MB
     limit: Annotated[int, Field(ge=1)] | None = None  # take this many clips, chosen by key hash
 
     @model_validator(mode="after")
@@ -48,12 +54,22 @@ class DatasetConfig(Config):
         given = [name for name in ("corpus", "recipe", "path") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"expected one of corpus, recipe, path, found {given or 'none'}")
+        sizes = [n for n in ("shards", "shard_clips", "shard_bytes") if getattr(self, n)]
+        if len(sizes) > 1:
+            raise ValueError(f"expected one of shards, shard_clips, shard_bytes, found {sizes}")
+        if self.check == "headers" and self.format != "original":
+            raise ValueError("check: headers keeps files as they are, so it needs format: original")
         if self.recipe is not None and self.domain == "real":
             raise ValueError("what a recipe makes is synthetic or simulated, never real")
         of = (self.recipe or {}).get("of", ())
         if not isinstance(of, str | list | tuple) or not all(isinstance(name, str) for name in of):
             raise ValueError(f"recipe.of: expected the names of datasets, found {of!r}")
         return self
+
+    @property
+    def cutting(self) -> Cutting:
+        """How large shards are to be."""
+        return Cutting(self.shards, self.shard_clips, self.shard_bytes and int(self.shard_bytes))
 
     @property
     def needs(self) -> tuple[str, ...]:

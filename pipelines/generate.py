@@ -7,7 +7,7 @@ recipe: {kind: scenes, of: [dataset…]}     # its clips in rooms, in noise, on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,13 @@ from pipelines.recipes.sentences import SENTENCES
 from pipelines.records import Failure, Part, RealEarError, digest
 from pipelines.schema import nearest, validate
 from pipelines.shards.datasets import Clip, RandomReader, Row, printable
-from pipelines.shards.packing import Sample, cut, pack, stem
+from pipelines.shards.packing import NOWHERE, Sample, in_order, pack, place
 
 if TYPE_CHECKING:
     from pipelines.config import DatasetConfig
     from pipelines.make import Made
 
-VERSION = "1"  # bump when the same rows would render otherwise
+VERSION = "2"  # bump when the same rows would render otherwise
 RECIPES = {
     "readings": "texts read aloud by espeak-ng in many voices",
     "scenes": "clips of single talkers in rooms, in noise, on top of each other",
@@ -42,9 +42,16 @@ class Rendering:
 
 
 def plan(
-    name: str, target: str, config: DatasetConfig, others: dict[str, Made]
+    name: str,
+    target: str,
+    config: DatasetConfig,
+    others: dict[str, Made],
+    homes: Mapping[str, str] = NOWHERE,
 ) -> tuple[list[Part], tuple[str, ...]]:
-    """Parts of a generated dataset, and notes for its card; RealEarError for a wrong recipe."""
+    """Parts of a generated dataset, and notes for its card; RealEarError for a wrong recipe.
+
+    `homes`: the shards of clips that stand already.
+    """
     kind, recipe = check(name, config)
     of = [others[other] for other in config.needs]
     where = f"datasets.{name}.recipe"
@@ -57,15 +64,15 @@ def plan(
     except ValueError as error:
         raise RealEarError(f"{where}: {error}") from error
     if config.limit is not None and rows:
-        rows = cut(rows, 1)[0][: config.limit]
+        rows = in_order(rows)[: config.limit]
     folders = tuple(made.folder for made in of)
     parts = []
-    for number, shard in enumerate(cut(rows, config.shards)):
-        facts = [_facts(row, sources) for row in shard]
-        payload = Rendering(kind, name, tuple(shard), folders if kind == "scenes" else ())
+    for shard, members in place(name, rows, config.cutting, homes, _size):
+        facts = [_facts(row, sources) for row in members]
+        payload = Rendering(kind, name, tuple(members), folders if kind == "scenes" else ())
         inputs = digest(["generate", VERSION, name, facts])
-        seconds = sum(_seconds(row) for row in shard)
-        parts.append(Part(target, stem(name, number), inputs, len(shard), seconds, payload))
+        seconds = sum(_seconds(row) for row in members)
+        parts.append(Part(target, shard, inputs, len(members), seconds, payload))
     return parts, _notes(kind, of)
 
 
@@ -160,6 +167,11 @@ def _seconds(row: Any) -> float:
     return 60.0 * len(row.text.split()) / float(row.words_per_minute)
 
 
+def _size(row: Any) -> int:
+    """How many bytes a clip will take, roughly: FLAC halves 16 bits a sample."""
+    return round(_seconds(row) * float(row.sample_rate))
+
+
 def make_shard(part: Part) -> None:
     """Render one shard (the work function of this step)."""
     job: Rendering = part.payload
@@ -176,7 +188,7 @@ def _read(job: Rendering) -> Iterator[Sample | Failure]:
                 continue
             yield Sample(
                 key=row.key,
-                signals={"flac": rendered.audio},
+                sounds={"audio": rendered.audio},
                 sample_rate=rendered.sample_rate,
                 cluster=f"{job.corpus}/{row.voice}",
                 pair=row.key,
@@ -207,7 +219,7 @@ class _Stage:
 
     def clip(self, key: str) -> Clip:
         """The clip of that key, whichever dataset holds it."""
-        return next(reader for reader in self._readers if key in reader.rows)[key]
+        return next(reader for reader in self._readers if key in reader)[key]
 
     def signals_at(self, sample_rate: int) -> scenes.Read:
         """A function from a clip's key to its signal at a rate in Hz."""
@@ -220,15 +232,15 @@ class _Stage:
 
 
 def _scene_sample(row: scenes.Scene, rendered: Rendered, talkers: Sequence[Row]) -> Sample:
-    signals = {"flac": rendered.audio}
+    sounds = {"audio": rendered.audio}
     if rendered.clean is not None:
-        signals["clean.flac"] = rendered.clean
+        sounds["clean"] = rendered.clean
     for number, source in enumerate(rendered.sources if rendered.sources is not None else (), 1):
-        signals[f"s{number}.flac"] = source
+        sounds[f"s{number}"] = source
     alone = talkers[0] if len(talkers) == 1 else None
     return Sample(
         key=row.key,
-        signals=signals,
+        sounds=sounds,
         sample_rate=rendered.sample_rate,
         # A mixture belongs to all of its talkers; with one talker a scene is that talker's clip.
         cluster="+".join(sorted(talker.cluster for talker in talkers)),

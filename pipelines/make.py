@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 
 from pipelines import corpora, generate, prepare, transforms
 from pipelines.config import DatasetConfig
@@ -12,8 +12,12 @@ from pipelines.engines import Engine
 from pipelines.records import Part, RealEarError, ToleranceExceeded, digest
 from pipelines.shards import datasets
 from pipelines.shards.datasets import About, Card
-from pipelines.shards.packing import cut
+from pipelines.shards.packing import in_order
+from pipelines.treatment import Treatment
 from pipelines.workspace import Workspace
+
+# What of a dataset's configuration decides what is in it.
+DECIDES = {"corpus", "recipe", "sample_rate", "channels", "format", "check", "limit"}
 
 
 @dataclass(frozen=True)
@@ -44,42 +48,64 @@ def check(name: str, config: DatasetConfig) -> None:
 
 
 def make(
-    name: str, config: DatasetConfig, workspace: Workspace, engine: Engine, others: dict[str, Made]
+    name: str,
+    config: DatasetConfig,
+    workspace: Workspace,
+    engine: Engine,
+    others: dict[str, Made],
+    *,
+    repack: bool = False,
 ) -> Made:
-    """Make a dataset unless it is there, made of the same; ToleranceExceeded if too much failed."""
+    """Make a dataset unless it is there, made of the same; ToleranceExceeded if too much failed.
+
+    Clips that are there stay in their shards, new ones open new shards; `repack` cuts all anew.
+    """
     folder = config.path or workspace.dataset(name)
     if config.path:
         made = Made(datasets.read_card(folder), folder)
         _check_domain(name, config, made.card)
         return made
-    planned = _plan(name, config, folder, others)
+    cutting = asdict(config.cutting)
+    homes = {} if repack else datasets.homes(folder, cutting)
+    planned = _plan(name, config, folder, others, homes)
     label = f"{'Generate' if config.recipe is not None else 'Prepare'} {name}"
     card = _finish(label, folder, planned, engine)
     check_tolerance(card, config.tolerate, folder)
     return Made(card, folder)
 
 
-def _plan(name: str, config: DatasetConfig, folder: str, others: dict[str, Made]) -> Plan:
+def _plan(
+    name: str,
+    config: DatasetConfig,
+    folder: str,
+    others: dict[str, Made],
+    homes: Mapping[str, str],
+) -> Plan:
     if config.recipe is not None:
-        parts, notes = generate.plan(name, folder, config, others)
+        parts, notes = generate.plan(name, folder, config, others, homes)
         return Plan(parts, generate.make_shard, _about(name, config, notes))
     corpus = corpora.create(dict(config.corpus or {}), f"datasets.{name}.corpus")
     entries = corpus.entries()
     if config.limit is not None:
-        entries = cut(entries, 1)[0][: config.limit] if entries else []
-    job = prepare.Preparing(
-        corpus.folder, corpus.title, tuple(entries), config.sample_rate, config.channel
+        entries = in_order(entries)[: config.limit]
+    treatment = Treatment(
+        config.sample_rate, config.channels, config.format, config.check, config.follow_links
     )
-    parts = prepare.plan(name, folder, job, config.shards)
+    job = prepare.Preparing(corpus.folder, corpus.title, tuple(entries), treatment)
+    parts = prepare.plan(name, folder, job, config.cutting, homes)
     if not parts:
         raise RealEarError(f"dataset {name!r}: expected recordings, found none in {corpus.folder}")
-    return Plan(parts, prepare.make_shard, _about(name, config, prepare.notes(entries)))
+    about = _about(name, config, prepare.notes(entries))
+    # What the reader of a certain corpus knows stands where the user says nothing else.
+    if config.licence == "unknown":
+        about = replace(about, licence=corpus.licence)
+    return Plan(
+        parts, prepare.make_shard, replace(about, language=about.language or corpus.language)
+    )
 
 
 def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
-    made_by = config.model_dump(
-        mode="json", include={"corpus", "recipe", "sample_rate", "channel", "limit"}
-    )
+    made_by = config.model_dump(mode="json", include=DECIDES)
     # Where the recordings lay says nothing about what they are, and differs between machines.
     if made_by["corpus"]:
         made_by["corpus"].pop("folder", None)
@@ -87,6 +113,7 @@ def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
         name=name,
         domain=config.domain,
         made_by=made_by,
+        cutting=asdict(config.cutting),
         licence=config.licence,
         language=config.language,
         redistribute=config.redistribute,

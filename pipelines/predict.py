@@ -131,11 +131,16 @@ def predict_shard(part: Part, model: Any, task: Task) -> None:
             audio += clip.row.seconds
             writer.write(clip.row.key, answer)
             digests.append([clip.row.key, {name: _sha256(data) for name, data in answer.items()}])
-        writer.close()
+        tar = writer.close()
     stores.write_json(asking.timing, {"inputs": part.inputs, "audio": audio, "wall": seconds})
     content = digest([digests, [failure.key for failure in failures]])
     sidecars.write(
-        part, [target], content=content, clips_out=len(digests), seconds=audio, failures=failures
+        part,
+        {target: tar},
+        content=content,
+        clips_out=len(digests),
+        seconds=audio,
+        failures=failures,
     )
 
 

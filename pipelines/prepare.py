@@ -1,20 +1,19 @@
-"""Prepare: recordings in, verified shards out. Decode, check, mono, resample, FLAC."""
+"""Prepare: recordings in, verified shards out. Decode, check, mix, resample, store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from stat import S_ISREG
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-import numpy as np
-
-from pipelines import audio, stores
 from pipelines.audio import BadAudio
-from pipelines.records import Entry, Failure, Part, digest
-from pipelines.shards.packing import Sample, cut, pack, stem
+from pipelines.estimates import sizes
+from pipelines.originals import Originals, path_of
+from pipelines.records import Entry, Failure, InTable, Part, Sound, digest
+from pipelines.shards.packing import NOWHERE, Cutting, Sample, pack, place
+from pipelines.treatment import Treatment, sounds, store
 
-VERSION = "1"  # bump when the same recordings would give other samples
+VERSION = "2"  # bump when the same recordings would give other samples
 UNKNOWN = "unknown"  # speaker of clips that name none: one cluster, so no interval is invented
 
 
@@ -25,42 +24,61 @@ class Preparing:
     folder: str
     corpus: str
     entries: tuple[Entry, ...]
-    sample_rate: int | None = None  # Hz; None keeps each recording's own
-    channel: int | None = None  # None: the mean of all
+    treatment: Treatment = field(default_factory=Treatment)
+
+    @property
+    def originals(self) -> Originals:
+        """The corpus's files."""
+        return Originals(self.folder, follow_links=self.treatment.follow_links)
 
 
-def plan(name: str, target: str, job: Preparing, shards: int | None = None) -> list[Part]:
-    """Parts of a dataset `name` in the folder `target`, one a shard."""
+def plan(
+    name: str, target: str, job: Preparing, cutting: Cutting, homes: Mapping[str, str] = NOWHERE
+) -> list[Part]:
+    """Parts of a dataset `name` in the folder `target`, one a shard; `homes`: where clips are."""
+    stamps = _Stamps(job.originals)
+    size: Callable[[Entry], int] | None = None
+    if cutting.size is not None:
+        size = sizes(job.entries, job.treatment, job.originals)
     parts = []
-    for number, entries in enumerate(cut(job.entries, shards)):
-        facts, size = _facts(job.folder, entries)
+    for shard, entries in place(name, job.entries, cutting, homes, size):
+        facts = [_facts(entry, stamps) for entry in entries]
+        inputs = digest(["prepare", VERSION, job.corpus, asdict(job.treatment), facts])
+        seconds = sum(_seconds(entry, stamps) for entry in entries)
         payload = replace(job, entries=tuple(entries))
-        inputs = digest(["prepare", VERSION, job.corpus, job.sample_rate, job.channel, facts])
-        parts.append(Part(target, stem(name, number), inputs, len(entries), size / 32_000, payload))
+        parts.append(Part(target, shard, inputs, len(entries), seconds, payload))
     return parts
 
 
-def _facts(folder: str, entries: Sequence[Entry]) -> tuple[list[object], int]:
-    """What decides the samples, as far as it shows without reading the audio; and all bytes."""
-    facts: list[object] = []
-    total = 0
-    for entry in entries:
-        stamps: list[object] = []
-        for path in (entry.audio, entry.clean, *entry.sources):
-            length, modified = _stamp(Path(folder, path)) if path else (None, None)
-            stamps.append([path, length, modified])
-            total += length or 0
-        facts.append([asdict(entry), stamps])
-    return facts, total
+def _facts(entry: Entry, stamps: _Stamps) -> list[Any]:
+    return [asdict(entry), [stamps.of(sound) for sound in sounds(entry).values()]]
 
 
-def _stamp(path: Path) -> tuple[int | None, int | None]:
-    """Length in bytes and time of change in ns; None for what is no file or cannot be looked at."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # not there, too long a name, no permission, a NUL in it
-        return None, None
-    return (found.st_size, found.st_mtime_ns) if S_ISREG(found.st_mode) else (None, None)
+class _Stamps:
+    """What shows of recordings without reading them; a file of many is looked at once."""
+
+    def __init__(self, originals: Originals) -> None:
+        self._originals = originals
+        self._known: dict[Sound, tuple[int | None, int | None]] = {}
+
+    def of(self, sound: Sound) -> list[Any]:
+        """Path, bytes, time of change: what decides the samples, as far as it shows."""
+        key = sound.path if isinstance(sound, InTable) else sound
+        if key not in self._known:
+            found = self._originals.stamp(key) if key else (None, None)
+            if isinstance(sound, str):
+                return [sound, *found]
+            self._known[key] = found
+        return [path_of(sound), *self._known[key]]
+
+
+def _seconds(entry: Entry, stamps: _Stamps) -> float:
+    """How long the work on a clip will be, roughly: a stretch's length, else bytes at 16 kHz."""
+    if entry.end is not None:
+        return entry.end - (entry.start or 0.0)
+    if isinstance(entry.audio, InTable):
+        return 10.0
+    return sum(stamps.of(sound)[1] or 0 for sound in sounds(entry).values()) / 32_000
 
 
 def make_shard(part: Part) -> None:
@@ -71,74 +89,36 @@ def make_shard(part: Part) -> None:
 
 def samples(job: Preparing) -> Iterator[Sample | Failure]:
     """Every entry as a sample or as a failure, in order."""
+    originals = job.originals
     for entry in job.entries:
-        yield entry.fault or _sample(job, entry)
+        yield entry.fault or _sample(job, originals, entry)
 
 
-def _sample(job: Preparing, entry: Entry) -> Sample | Failure:
+def _sample(job: Preparing, originals: Originals, entry: Entry) -> Sample | Failure:
     try:
-        signals, rate, bits = _signals(job, entry)
+        stored, rate = store(job.treatment, originals, entry)
     except BadAudio as error:
         return Failure(entry.key, "prepare", error.reason, str(error))
     return Sample(
         key=entry.key,
-        signals=signals,
+        sounds=stored,
         sample_rate=rate,
-        bits=bits,
         cluster=f"{job.corpus}/{entry.session or entry.speaker or UNKNOWN}",
         speaker=entry.speaker,
         session=entry.session,
         text=entry.text,
         labels=entry.labels,
-        provenance={"file": entry.audio},
+        provenance=_provenance(entry),
     )
 
 
-def _signals(job: Preparing, entry: Entry) -> tuple[dict[str, audio.Signal], int, int]:
-    """All signals of a clip at one rate, with that rate and the bits they need."""
-    names = {"flac": entry.audio}
-    names |= {f"s{n + 1}.flac": path for n, path in enumerate(entry.sources)}
-    if entry.clean:
-        names["clean.flac"] = entry.clean
-    recordings = {name: _decode(job.folder, path) for name, path in names.items()}
-    heard = recordings["flac"]
-    _check_alike(recordings, heard)
-    rate = job.sample_rate or heard.sample_rate
-    signals = {
-        name: audio.resample(audio.mono(found, job.channel), found.sample_rate, rate)
-        for name, found in recordings.items()
-    }
-    bits = max(found.bits for found in recordings.values())
-    if not np.any(np.rint(signals["flac"] * 2.0 ** (bits - 1))):
-        raise BadAudio("silent", f"every sample is zero at {bits} bits")
-    return signals, rate, bits
-
-
-def _decode(folder: str, path: str) -> audio.Recording:
-    where = str(Path(folder, path))
-    try:
-        data = stores.read_bytes(where)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise BadAudio("missing_file", f"no file at {path!r}") from error
-    except OSError as error:
-        raise BadAudio("unreadable", f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise BadAudio("missing_file", f"{path!r} cannot be a file's name: {error}") from error
-    recording = audio.decode(data)
-    if not np.isfinite(recording.samples).all():
-        raise BadAudio("not_finite", f"{path} holds NaN or infinite samples")
-    return recording
-
-
-def _check_alike(recordings: dict[str, audio.Recording], heard: audio.Recording) -> None:
-    """References must be as long as what is heard, sample for sample, at the same rate."""
-    for name, found in recordings.items():
-        if found.sample_rate != heard.sample_rate:
-            detail = f"{name}: expected {heard.sample_rate} Hz, found {found.sample_rate} Hz"
-            raise BadAudio("source_sample_rate", detail)
-        if len(found.samples) != len(heard.samples):
-            detail = f"{name}: expected {len(heard.samples)} samples, found {len(found.samples)}"
-            raise BadAudio("source_length", detail)
+def _provenance(entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = {"file": path_of(entry.audio)}
+    if entry.start is not None or entry.end is not None:
+        found["seconds"] = [entry.start or 0.0, entry.end]
+    if entry.channel is not None:
+        found["channel"] = entry.channel
+    return found
 
 
 def notes(entries: Sequence[Entry]) -> tuple[str, ...]:

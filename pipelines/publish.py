@@ -201,9 +201,9 @@ def _example(
     answer = answers.of(clip.row.key)
     answers.close()
     given = {} if isinstance(answer, Failure) else answer
-    names = [name for name in ("clean.flac", "s1.flac", "s2.flac") if clip.row.has(name)]
-    audio = [("what the model heard", clip.read("flac"))]
-    audio += [(f"truth: {name.removesuffix('.flac')}", clip.read(name)) for name in names]
+    names = [name for name in ("clean", "s1", "s2") if clip.row.has(name)]
+    audio = [("what the model heard", clip.read())]
+    audio += [(f"truth: {name}", clip.read(name)) for name in names]
     audio += [(f"answer: {n.removesuffix('.wav')}", d) for n, d in given.items() if n != "txt"]
     said, heard = _texts(cell, clip.row.text, given)
     return Example(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1  # of every table and sidecar that RealEar writes
+SCHEMA_VERSION = 2  # of every table and sidecar that RealEar writes
 
 Domain = Literal["synthetic", "simulated", "real"]
 Role = Literal["model", "baseline", "oracle"]

@@ -106,7 +106,11 @@ def score_shard(part: Part) -> None:
         [row["key"], row["end"], row.get("numerator"), row.get("denominator")] for row in rows
     ]
     sidecars.write(
-        part, [target], content=digest(scores), clips_out=len(rows), seconds=part.seconds
+        part,
+        sidecars.facts(target),
+        content=digest(scores),
+        clips_out=len(rows),
+        seconds=part.seconds,
     )
 
 

@@ -183,10 +183,10 @@ def store_shard(part: Part) -> None:
             digests.append(
                 [row.key, {n: hashlib.sha256(d).hexdigest() for n, d in members.items()}]
             )
-        writer.close()
+        tar = writer.close()
     content = digest([digests, [failure.key for failure in failures]])
     sidecars.write(
-        part, [target], content=content, clips_out=len(digests), seconds=part.seconds,
+        part, {target: tar}, content=content, clips_out=len(digests), seconds=part.seconds,
         failures=failures,
     )  # fmt: skip
 
@@ -205,4 +205,4 @@ def _member(name: str, value: str) -> bytes:
     if name == "txt":
         return value.encode()
     recording = audio.decode(stores.read_bytes(value))
-    return audio.encode_wav(audio.mono(recording), recording.sample_rate)
+    return audio.encode_wav(recording.samples.mean(axis=1), recording.sample_rate)

@@ -47,7 +47,7 @@ def tar_writing() -> None:
     def ours() -> None:
         writer = TarWriter(io.BytesIO())
         for key in keys:
-            writer.write(key, {"flac": data})
+            writer.write(key, {"audio": data})
         writer.close()
 
     def theirs() -> None:
@@ -61,7 +61,7 @@ def tar_writing() -> None:
 def shard_packing() -> None:
     """Signals into a published shard with index, levels, digests and hashes: 40 clips of 5 s."""
     noise = np.random.default_rng(1).normal(0, 0.1, (40, 80_000))
-    samples = [Sample(f"clip-{n:02d}", {"flac": x}, 16_000, "c/s") for n, x in enumerate(noise)]
+    samples = [Sample(f"clip-{n:02d}", {"audio": x}, 16_000, "c/s") for n, x in enumerate(noise)]
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def shard_packing() -> None:
         ):
             for sample in samples:
                 file = io.BytesIO()
-                soundfile.write(file, sample.signals["flac"], 16_000, format="FLAC")
+                soundfile.write(file, sample.sounds["audio"], 16_000, format="FLAC")
                 writer.write({"__key__": sample.key, "flac": file.getvalue()})
 
     compare("pack a shard (with index, digests, levels)", "soundfile + TarWriter", ours, theirs)

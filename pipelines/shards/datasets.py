@@ -7,13 +7,16 @@ datasets/<name>/    dataset.json · index.parquet · failures.parquet
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import audio, stores
@@ -22,6 +25,8 @@ from pipelines.shards import sidecars
 from pipelines.shards.tars import Member
 
 CARD, INDEX, FAILURES = "dataset.json", "index.parquet", "failures.parquet"
+HEARD = "audio"  # the role of what a model hears; its references are s1, s2…, clean, noise
+SOUNDS = frozenset({"flac", "wav", "ogg", "mp3"})  # what a sound's member may end in
 
 _MEMBER = pa.struct([("name", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
 INDEX_SCHEMA = pa.schema(
@@ -31,6 +36,7 @@ INDEX_SCHEMA = pa.schema(
         ("members", pa.list_(_MEMBER)),
         ("seconds", pa.float64()),
         ("sample_rate", pa.int32()),  # Hz
+        ("channels", pa.int32()),
         ("sources", pa.int32()),  # separate sources that came with the clip
         ("cluster", pa.string()),  # corpus/speaker or corpus/session: what intervals resample
         ("pair", pa.string()),  # shared by clips that are the same but for their treatment
@@ -38,15 +44,22 @@ INDEX_SCHEMA = pa.schema(
         ("session", pa.string()),
         ("text", pa.string()),
         ("labels", pa.string()),  # JSON object of strings
+        # What metrics.recording measures of what is heard; none of it where nothing was decoded.
         ("peak_dbfs", pa.float64()),
         ("rms_dbfs", pa.float64()),
+        ("loudness_lufs", pa.float64()),
+        ("clipping", pa.float64()),  # share of samples
+        ("silence", pa.float64()),  # share of time
+        ("bandwidth_hz", pa.float64()),
+        ("dc", pa.float64()),  # mean sample
         ("clipped", pa.int64()),  # samples cut at full scale when the shard was written
-        ("content", pa.string()),  # sha256 of PCM and labels
+        ("sound", pa.string()),  # sha256 of rate and PCM of what is heard
+        ("content", pa.string()),  # sha256 of every sound and of what is said of the clip
         ("schema_version", pa.int32()),
     ]
 )
 FAILURES_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("key", "stage", "reason", "detail")]
+    [(name, pa.string()) for name in ("key", "stage", "reason", "detail", "shard")]
     + [("schema_version", pa.int32())]
 )
 
@@ -60,6 +73,7 @@ class Row:
     members: tuple[Member, ...]
     seconds: float
     sample_rate: int
+    channels: int
     sources: int
     cluster: str
     pair: str | None
@@ -67,14 +81,26 @@ class Row:
     session: str | None
     text: str | None
     labels: Mapping[str, str]
-    peak_dbfs: float
-    rms_dbfs: float
+    peak_dbfs: float | None
+    rms_dbfs: float | None
+    loudness_lufs: float | None
+    clipping: float | None
+    silence: float | None
+    bandwidth_hz: float | None
+    dc: float | None
     clipped: int
+    sound: str
     content: str
 
-    def has(self, name: str) -> bool:
-        """Whether the sample has a member of that name."""
-        return any(member.name == name for member in self.members)
+    @cached_property
+    def sounds(self) -> Mapping[str, Member]:
+        """The members that are sounds, by role: `audio`, `s1`…, `clean`, `noise`."""
+        split = [(member.name.rpartition("."), member) for member in self.members]
+        return {role or HEARD: m for (role, _, suffix), m in split if suffix in SOUNDS}
+
+    def has(self, role: str) -> bool:
+        """Whether the sample has a sound in that role."""
+        return role in self.sounds
 
 
 def write_rows(target: str, rows: Sequence[Row]) -> None:
@@ -104,8 +130,13 @@ def read_table(path: str) -> pa.Table:
 
 def read_rows(path: str) -> list[Row]:
     """Index rows from Parquet."""
+    return to_rows(read_table(path))
+
+
+def to_rows(table: pa.Table) -> list[Row]:
+    """Rows of an index table."""
     rows = []
-    for record in read_table(path).to_pylist():
+    for record in table.to_pylist():
         record.pop("schema_version")
         record["labels"] = json.loads(record["labels"])
         record["members"] = tuple(Member(**member) for member in record["members"])
@@ -113,14 +144,15 @@ def read_rows(path: str) -> list[Row]:
     return rows
 
 
-def write_failures(target: str, failures: Sequence[Failure]) -> None:
-    """Publish what was refused as Parquet, sorted by key."""
+def write_failures(target: str, failures: Sequence[tuple[str, Failure]]) -> None:
+    """Publish what was refused, each with the shard that it would be in, as Parquet, by key."""
     records = [
         {
             **{name: printable(value) for name, value in asdict(failure).items()},
+            "shard": shard,
             "schema_version": SCHEMA_VERSION,
         }
-        for failure in sorted(failures, key=lambda failure: (failure.key, failure.reason))
+        for shard, failure in sorted(failures, key=lambda pair: (pair[1].key, pair[1].reason))
     ]
     write_table(target, pa.Table.from_pylist(records, schema=FAILURES_SCHEMA))
 
@@ -159,6 +191,8 @@ class Card:
     seconds: float
     refused: Mapping[str, int]  # clips that could not be used, by reason
     shards: tuple[Shard, ...]
+    cutting: Mapping[str, Any] = field(default_factory=dict)  # how large the user wanted shards
+    duplicates: int = 0  # clips that sound exactly as another one
     notes: tuple[str, ...] = ()
     licence: str = "unknown"
     language: str = ""
@@ -178,6 +212,7 @@ class About:
     name: str
     domain: Domain
     made_by: Mapping[str, Any]
+    cutting: Mapping[str, Any] = field(default_factory=dict)
     licence: str = "unknown"
     language: str = ""
     redistribute: bool = False
@@ -187,27 +222,49 @@ class About:
 def finish(folder: str, about: About, stems: Sequence[str], inputs: str) -> Card:
     """Join the shards' parts into index, failures and, last, the card; drop what is not listed."""
     parts = [(stem, sidecars.check(folder, stem)) for stem in stems]
-    rows = [row for stem, _ in parts for row in read_rows(f"{folder}/{stem}.parquet")]
-    failures = [failure for _, part in parts for failure in part.failures]
-    if len(rows) != sum(part.clips_out for _, part in parts):
+    # As columns from end to end: a million rows as objects would fill the launcher's memory.
+    index = pa.concat_tables(
+        [INDEX_SCHEMA.empty_table(), *(read_table(f"{folder}/{stem}.parquet") for stem in stems)]
+    )
+    failures = [(stem, failure) for stem, part in parts for failure in part.failures]
+    if len(index) != sum(part.clips_out for _, part in parts):
         raise LostWork(f"{folder}: the index rows and the shards' clip counts differ")
     _drop_others(folder, about.name, set(stems))
-    write_rows(f"{folder}/{INDEX}", rows)
+    write_table(f"{folder}/{INDEX}", index)
     write_failures(f"{folder}/{FAILURES}", failures)
-    reasons = sorted(failure.reason for failure in failures)
+    reasons = sorted(failure.reason for _, failure in failures)
     card = Card(
         **{name: getattr(about, name) for name in About.__dataclass_fields__},
         inputs=inputs,
-        content=digest(sorted(row.content for row in rows)),
-        sample_rate=min((row.sample_rate for row in rows), default=0),
-        sources=max((row.sources for row in rows), default=0),
-        clips=len(rows),
-        seconds=round(sum(row.seconds for row in rows), 3),
+        content=digest(sorted(index["content"].to_pylist())),
+        sample_rate=pc.min(index["sample_rate"]).as_py() or 0,
+        sources=pc.max(index["sources"]).as_py() or 0,
+        clips=len(index),
+        seconds=round(math.fsum(index["seconds"].to_pylist()), 3),
         refused={reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
         shards=tuple(Shard(s, p.clips_out, p.seconds, p.content) for s, p in parts if p.clips_out),
+        duplicates=len(index) - pc.count_distinct(index["sound"]).as_py(),
     )
     stores.write_json(f"{folder}/{CARD}", asdict(card))
     return card
+
+
+def homes(folder: str, cutting: Mapping[str, Any]) -> dict[str, str]:
+    """Key to shard of what stands already, refused clips too; empty where nothing stands, or where
+    it was cut to other sizes.
+    """
+    try:
+        card = read_card(folder)
+    except RealEarError:
+        return {}
+    if dict(card.cutting) != dict(cutting):
+        return {}
+    found: dict[str, str] = {}
+    for name in (INDEX, FAILURES):
+        if stores.exists(f"{folder}/{name}"):
+            table = read_table(f"{folder}/{name}")
+            found |= zip(table["key"].to_pylist(), table["shard"].to_pylist(), strict=True)
+    return found
 
 
 def _drop_others(folder: str, name: str, stems: set[str]) -> None:
@@ -252,25 +309,34 @@ class Clip:
     row: Row
     file: BinaryIO
 
-    def read(self, name: str) -> bytes:
-        """A member's bytes; KeyError where the sample has none of that name."""
-        for member in self.row.members:
-            if member.name == name:
-                self.file.seek(member.offset)
-                return self.file.read(member.length)
-        raise KeyError(name)
+    def read(self, name: str = HEARD) -> bytes:
+        """The bytes of the sound in a role, or of another member (`txt`, `json`); KeyError where
+        the sample has none.
+        """
+        others = {member.name: member for member in self.row.members}
+        member = self.row.sounds.get(name) or others[name]
+        self.file.seek(member.offset)
+        return self.file.read(member.length)
 
-    def signal(self, name: str = "flac", sample_rate: int | None = None) -> audio.Signal:
-        """A member's samples, (time,) float64, at a rate in Hz (None: as stored)."""
-        signal, rate = audio.read_signal(self.read(name))
-        return audio.resample(signal, rate, sample_rate or rate)
+    def signal(self, role: str = HEARD, sample_rate: int | None = None) -> audio.Signal:
+        """A sound's samples, the mean of its channels, (time,) float64, at a rate in Hz (None: as
+        stored).
+        """
+        signal, rate = audio.read_signal(self.read(role))
+        mono = signal if signal.ndim == 1 else signal.mean(axis=1)
+        return audio.resample(mono, rate, sample_rate or rate)
+
+    def channels(self, role: str = HEARD, sample_rate: int | None = None) -> audio.Signal:
+        """A sound's channels, (channels, time) float64, at a rate in Hz (None: as stored)."""
+        signal, rate = audio.read_signal(self.read(role))
+        every = signal[:, None] if signal.ndim == 1 else signal
+        return audio.resample(every, rate, sample_rate or rate).T
 
     def sources(self, sample_rate: int | None = None) -> audio.Signal:
         """The separate sources, (sources, time) float64; KeyError where there are none."""
         if not self.row.sources:
-            raise KeyError("s1.flac")
-        names = [f"s{n + 1}.flac" for n in range(self.row.sources)]
-        return np.stack([self.signal(name, sample_rate) for name in names])
+            raise KeyError("s1")
+        return np.stack([self.signal(f"s{n + 1}", sample_rate) for n in range(self.row.sources)])
 
 
 def clips(folder: str, stem: str) -> Iterator[Clip]:
@@ -282,18 +348,43 @@ def clips(folder: str, stem: str) -> Iterator[Clip]:
 
 
 class RandomReader:
-    """Read any samples of a dataset by key; files stay open until `close`."""
+    """Read any samples of a dataset by key; files stay open until `close`.
 
-    def __init__(self, folder: str) -> None:
+    A shard's bytes are compared with its sidecar when it is first read from; `trust=True` compares
+    their number only, so that the first clip of a shard comes as fast as any other.
+    """
+
+    def __init__(self, folder: str, *, trust: bool = False) -> None:
         self._folder = folder
+        self._trust = trust
         self._files: dict[str, BinaryIO] = {}
-        self.rows = {row.key: row for row in read_rows(f"{folder}/{INDEX}")}
+        self._index = read_table(f"{folder}/{INDEX}")
+        self._places = {key: at for at, key in enumerate(self._index["key"].to_pylist())}
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """Every row by key."""
+        return {row.key: row for row in to_rows(self._index)}
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a sample of that key."""
+        return key in self._places
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self._places)
+
+    def row(self, key: str) -> Row:
+        """The index row of that key; KeyError for no such."""
+        [found] = to_rows(self._index.slice(self._places[key], 1))
+        return found
 
     def __getitem__(self, key: str) -> Clip:
         """The sample of that key; KeyError for no such, DamagedShard for changed bytes."""
-        row = self.rows[key]
+        row = self.row(key)
         if row.shard not in self._files:
-            sidecars.check(self._folder, row.shard)
+            check = sidecars.check_size if self._trust else sidecars.check
+            check(self._folder, row.shard)
             self._files[row.shard] = stores.open_read(f"{self._folder}/{row.shard}.tar")
         return Clip(row, self._files[row.shard])
 

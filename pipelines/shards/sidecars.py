@@ -6,7 +6,7 @@ shard is made again, and only that shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
@@ -51,27 +51,33 @@ def path(folder: str, stem: str) -> str:
 
 def write(
     part: Part,
-    files: Iterable[str],
+    files: Mapping[str, tuple[int, str]],
     *,
     content: str,
     clips_out: int,
     seconds: float,
     failures: Sequence[Failure] = (),
 ) -> Sidecar:
-    """Describe the files that a part has published, and publish that description, last."""
+    """Describe the files that a part has published, and publish that description, last.
+
+    `files`: the path of each to its bytes and sha256, as `facts` finds them.
+    """
     sidecar = Sidecar(
         inputs=part.inputs,
         content=content,
         clips_in=part.clips,
         clips_out=clips_out,
         seconds=round(seconds, 6),
-        files={
-            PurePosixPath(name).name: (stores.size(name), stores.sha256(name)) for name in files
-        },
+        files={PurePosixPath(name).name: found for name, found in files.items()},
         failures=tuple(failures),
     )
     stores.write_json(path(part.folder, part.stem), asdict(sidecar))
     return sidecar
+
+
+def facts(*files: str) -> dict[str, tuple[int, str]]:
+    """Bytes and sha256 of files, by reading them."""
+    return {name: (stores.size(name), stores.sha256(name)) for name in files}
 
 
 def read(folder: str, stem: str) -> Sidecar | None:
@@ -105,14 +111,27 @@ def check(folder: str, stem: str) -> Sidecar:
     A tar cut at a member's end, or with one bit of a header flipped, still reads as a valid,
     shorter tar: only the hash tells.
     """
+    sidecar = check_size(folder, stem)
+    for name, (_, sha256) in sidecar.files.items():
+        if stores.sha256(f"{folder}/{name}") != sha256:
+            raise _damaged(folder, stem, name, sidecar)
+    return sidecar
+
+
+def check_size(folder: str, stem: str) -> Sidecar:
+    """Compare the lengths of a shard's files with its sidecar; DamagedShard where they differ."""
     sidecar = read(folder, stem)
     if sidecar is None:
         raise DamagedShard(f"expected the sidecar {path(folder, stem)}, found none: make it again")
-    for name, (size, sha256) in sidecar.files.items():
-        where = f"{folder}/{name}"
-        if stores.size(where) != size or stores.sha256(where) != sha256:
-            raise DamagedShard(
-                f"{where} is not the file that its sidecar describes ({size} bytes, sha256 "
-                f"{sha256[:12]}…): delete {path(folder, stem)} and run the same command again"
-            )
+    for name, (size, _) in sidecar.files.items():
+        if stores.size(f"{folder}/{name}") != size:
+            raise _damaged(folder, stem, name, sidecar)
     return sidecar
+
+
+def _damaged(folder: str, stem: str, name: str, sidecar: Sidecar) -> DamagedShard:
+    size, sha256 = sidecar.files[name]
+    return DamagedShard(
+        f"{folder}/{name} is not the file that its sidecar describes ({size} bytes, sha256 "
+        f"{sha256[:12]}…): delete {path(folder, stem)} and run the same command again"
+    )

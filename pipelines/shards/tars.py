@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class TarWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offset = 0
+        self._sha256 = hashlib.sha256()
 
     def write(self, key: str, members: Mapping[str, bytes]) -> list[Member]:
         """Write one sample, members sorted by name; say where each of them lies."""
@@ -44,12 +46,14 @@ class TarWriter:
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
+        self._sha256.update(data)
         self._offset += len(data)
 
-    def close(self) -> None:
-        """Write the end mark; the file itself stays open."""
+    def close(self) -> tuple[int, str]:
+        """Write the end mark; the file itself stays open. Its bytes and their sha256."""
         self._put(bytes(2 * BLOCK))
         self._put(bytes(-self._offset % RECORD))
+        return self._offset, self._sha256.hexdigest()
 
 
 def scan(path: str) -> dict[str, dict[str, Member]]:

@@ -27,7 +27,7 @@ class Enhancement(Task):
 
     def applies(self, row: Row) -> bool:
         """Clips that come with their clean signal."""
-        return row.has("clean.flac")
+        return row.has("clean")
 
     def members(self, clip: Row) -> tuple[str, ...]:
         """One signal."""
@@ -38,7 +38,7 @@ class Enhancement(Task):
         signal, rate = heard(model, clip)
         truth = {}
         if model.role == "oracle":
-            truth["references"] = [reference(clip, "clean.flac", rate)[None]]
+            truth["references"] = [reference(clip, "clean", rate)[None]]
         [answer] = model.enhance([signal], sample_rate=rate, **truth)
         return {"enhanced.wav": audio.encode_wav(check_signals(answer, signal.shape), rate)}
 
@@ -46,7 +46,7 @@ class Enhancement(Task):
         """Clean, enhanced and noisy signal at the evaluation rate."""
         rate = sample_rate or clip.row.sample_rate
         clean, enhanced, noisy = same_length(
-            reference(clip, "clean.flac", rate),
+            reference(clip, "clean", rate),
             read_answer(answer, "enhanced.wav", rate),
             clip.signal(sample_rate=rate),
         )

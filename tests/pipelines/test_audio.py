@@ -132,10 +132,10 @@ def test_a_flipped_byte_in_the_head_is_decoded_or_refused_never_thrown(form, pla
 
 def test_mono_is_the_mean_of_the_channels_or_one_of_them():
     stereo = audio.Recording(np.array([[0.5, 0.0], [0.25, -0.25]]), RATE, 16)
-    np.testing.assert_array_equal(audio.mono(stereo), [0.25, 0.0])
-    np.testing.assert_array_equal(audio.mono(stereo, 1), [0.0, -0.25])
+    np.testing.assert_array_equal(audio.pick(stereo, "mono"), [0.25, 0.0])
+    np.testing.assert_array_equal(audio.pick(stereo, 1), [0.0, -0.25])
     with pytest.raises(BadAudio, match="expected channel 2, found 2 channels"):
-        audio.mono(stereo, 2)
+        audio.pick(stereo, 2)
 
 
 @pytest.mark.parametrize(("rate", "new"), [(8_000, 16_000), (44_100, 16_000), (16_000, 8_000)])
@@ -208,9 +208,10 @@ def test_what_goes_beyond_full_scale_is_cut_and_counted():
 def test_levels_are_those_of_the_stored_samples():
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
     stored = audio.encode_flac(tone, RATE)
-    assert stored.peak_dbfs == pytest.approx(-6.02, abs=0.01)
-    assert stored.rms_dbfs == pytest.approx(-9.03, abs=0.01)
-    assert audio.decibels(0.0) == -200.0
+    assert stored.measured.peak_dbfs == pytest.approx(-6.02, abs=0.01)
+    assert stored.measured.rms_dbfs == pytest.approx(-9.03, abs=0.01)
+    assert stored.heard
+    assert not audio.encode_flac(np.full(800, 1e-6), RATE).heard
 
 
 def test_predicted_signals_are_float32_to_the_bit_and_timeless():

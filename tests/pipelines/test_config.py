@@ -85,7 +85,7 @@ COMPARISON = "comparisons/recognition"
         ("datasets/real/shards", 0, "shards: Input should be greater than or equal to 1"),
         ("datasets/real/sample_rate", 96_001, "expected a multiple of 10 Hz above 65535 Hz"),
         ("datasets/real/sample_rate", 10, "sample_rate: Input should be greater than or equal to"),
-        ("datasets/real/channel", -1, "channel: Input should be greater than or equal to 0"),
+        ("datasets/real/channels", -1, "Input should be greater than or equal to 0"),
         ("datasets/a b", SUITE["datasets"]["real"], "String should match pattern"),
         ("datasets/..", SUITE["datasets"]["real"], "String should match pattern"),
         ("name", "../up", "name: String should match pattern"),

@@ -292,7 +292,9 @@ JSONL = (
 def test_manifests_in_three_forms_say_the_same(folder, name, content, ends):
     found = manifest(folder, name, b"\xef\xbb\xbf" + content.replace("\n", ends).encode())
     assert found == {
-        "a": Entry("a", "a.wav", ("s1.wav", "s2.wav"), text="one", speaker="jo", labels={"room": "hall"}),
+        "a": Entry(
+            "a", "a.wav", ("s1.wav", "s2.wav"), text="one", speaker="jo", labels={"room": "hall"}
+        ),
         "sub-b": Entry("sub-b", "sub/b.wav", text=""),
     }
 

@@ -150,9 +150,9 @@ def recordings(evaluated, tmp_path) -> Path:
     lines = []
     for key in sorted(reader.rows)[:3]:
         clip = reader[key]
-        (place / f"{key}.flac").write_bytes(clip.read("clean.flac"))
-        (place / f"noisy/{key}.flac").write_bytes(clip.read("flac"))
-        (place / f"clean/{key}.flac").write_bytes(clip.read("clean.flac"))
+        (place / f"{key}.flac").write_bytes(clip.read("clean"))
+        (place / f"noisy/{key}.flac").write_bytes(clip.read())
+        (place / f"clean/{key}.flac").write_bytes(clip.read("clean"))
         lines.append(f"{key}\t{clip.row.text}\n")
     reader.close()
     (place / "transcripts.tsv").write_text("".join(lines))

@@ -24,7 +24,7 @@ def do(part):
         os.kill(os.getpid(), getattr(signal, part.payload))
     target = f"{part.folder}/{part.stem}.txt"
     stores.write_bytes(target, b"done")
-    sidecars.write(part, [target], content="", clips_out=part.clips, seconds=1.0)
+    sidecars.write(part, sidecars.facts(target), content="", clips_out=part.clips, seconds=1.0)
 '''
 
 

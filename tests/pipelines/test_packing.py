@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.records import Failure, LostWork, Part
 from pipelines.shards import datasets, packing, sidecars, tars
-from pipelines.shards.packing import Sample, cut
+from pipelines.shards.packing import Cutting, Sample, cut
 
 KEYS = st.lists(st.text("abc-_0", min_size=1, max_size=6), unique=True, max_size=60)
 
@@ -30,8 +30,8 @@ def noise(seed: int, samples: int = 400) -> np.ndarray:
 
 
 SAMPLES = [
-    Sample("b", {"flac": noise(1)}, 8_000, "set/jo", text="one", labels={"z": "1", "a": "é"}),
-    Sample("a", {"flac": noise(2), "s1.flac": noise(3), "s2.flac": noise(4)}, 8_000, "set/al",
+    Sample("b", {"audio": noise(1)}, 8_000, "set/jo", text="one", labels={"z": "1", "a": "é"}),
+    Sample("a", {"audio": noise(2), "s1": noise(3), "s2": noise(4)}, 8_000, "set/al",
            bits=24, speaker="al", session="s", pair="p", provenance={"file": "a.wav"}),
 ]  # fmt: skip
 LOST = Failure("c", "prepare", "silent")
@@ -50,7 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @given(KEYS, st.one_of(st.none(), st.integers(1, 70)))
 def test_every_clip_is_in_one_shard_and_no_shard_is_empty(keys, shards):
-    found = cut(items(keys), shards)
+    found = cut(items(keys), Cutting(shards))
     assert sorted(item.key for shard in found for item in shard) == sorted(keys)
     assert all(found)
     lengths = [len(shard) for shard in found]
@@ -62,19 +62,19 @@ def test_every_clip_is_in_one_shard_and_no_shard_is_empty(keys, shards):
 @given(KEYS, st.randoms(use_true_random=False), st.integers(1, 9))
 def test_the_order_that_clips_come_in_does_not_matter(keys, random, shards):
     turned = random.sample(keys, len(keys))
-    assert cut(items(turned), shards) == cut(items(keys), shards)
+    assert cut(items(turned), Cutting(shards)) == cut(items(keys), Cutting(shards))
 
 
 @pytest.mark.parametrize(
     ("clips", "shards"), [(0, 0), (1, 1), (7, 1), (8, 2), (64, 16), (10_000, 16), (40_000, 40)]
 )
 def test_shards_by_default(clips, shards):
-    assert len(cut(items(str(n) for n in range(clips)))) == shards
+    assert len(cut(items(str(n) for n in range(clips)), Cutting())) == shards
 
 
 def test_the_cut_is_by_hash_not_by_name():
     # Neighbours in a folder are of one speaker; a shard should not be.
-    [first, _] = cut(items(f"{n:03}" for n in range(100)), 2)
+    [first, _] = cut(items(f"{n:03}" for n in range(100)), Cutting(2))
     assert 10 < sum(item.key < "050" for item in first) < 40
 
 
@@ -117,7 +117,7 @@ def test_samples_are_stored_without_loss(tmp_path):
     for clip in datasets.clips(str(tmp_path), "x-000000"):
         sample = next(sample for sample in SAMPLES if sample.key == clip.row.key)
         step = 0.5**sample.bits  # half of a step
-        for name, signal in sample.signals.items():
+        for name, signal in sample.sounds.items():
             np.testing.assert_allclose(clip.signal(name), signal, atol=step, rtol=0)
 
 
@@ -126,10 +126,10 @@ CHANGES = {
     "label": {"labels": {"z": "2", "a": "é"}},
     "cluster": {"cluster": "set/mo"},
     "speaker": {"speaker": "x"},
-    "signal": {"signals": {"flac": noise(9)}},
+    "signal": {"sounds": {"audio": noise(9)}},
     "rate": {"sample_rate": 16_000},
     "bits": {"bits": 24},
-    "source": {"signals": {"flac": noise(1), "s1.flac": noise(1)}},
+    "source": {"sounds": {"audio": noise(1), "s1": noise(1)}},
 }
 
 

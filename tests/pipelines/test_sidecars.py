@@ -23,7 +23,7 @@ def part(tmp_path) -> Part:
     with (tmp_path / f"{STEM}.tar").open("wb") as file:
         writer = TarWriter(file)
         for key in "ab":
-            writer.write(key, {"flac": key.encode() * 600, "txt": b"words"})
+            writer.write(key, {"audio": key.encode() * 600, "txt": b"words"})
         writer.close()
     made = Part(str(tmp_path), STEM, "inputs", 3, 1.5, None)
     write(made)
@@ -33,7 +33,7 @@ def part(tmp_path) -> Part:
 def write(part: Part, *, clips_out: int = 2, failures=REFUSED) -> sidecars.Sidecar:
     return sidecars.write(
         part,
-        [f"{part.folder}/{part.stem}.tar"],
+        sidecars.facts(f"{part.folder}/{part.stem}.tar"),
         content="content",
         clips_out=clips_out,
         seconds=1.23456789,

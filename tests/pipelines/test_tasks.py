@@ -21,9 +21,9 @@ def noise(seed: int, samples: int = LENGTH) -> np.ndarray:
 
 S1, S2 = noise(1), noise(2)
 SAMPLES = [
-    Sample("words", {"flac": noise(0)}, RATE, "x/a", text="one two"),
-    Sample("pair", {"flac": S1 + S2, "s1.flac": S1, "s2.flac": S2}, RATE, "x/a"),
-    Sample("noisy", {"flac": S1 + S2, "clean.flac": S1}, RATE, "x/a"),
+    Sample("words", {"audio": noise(0)}, RATE, "x/a", text="one two"),
+    Sample("pair", {"audio": S1 + S2, "s1": S1, "s2": S2}, RATE, "x/a"),
+    Sample("noisy", {"audio": S1 + S2, "clean": S1}, RATE, "x/a"),
 ]
 
 

@@ -31,7 +31,7 @@ def do(part):
     if part.payload != "lost":
         target = f"{part.folder}/{part.stem}.txt"
         stores.write_bytes(target, part.inputs.encode())
-        sidecars.write(part, [target], content=part.inputs, clips_out=part.clips, seconds=1.0)
+        sidecars.write(part, sidecars.facts(target), content=part.inputs, clips_out=part.clips, seconds=1.0)
 '''
 
 
