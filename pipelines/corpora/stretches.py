@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipelines.corpora.base import text_fault
 from pipelines.records import Entry, Failure, RealEarError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
@@ -105,4 +106,8 @@ def with_sessions(clips: Iterable[tuple[Entry, str]]) -> Iterator[Entry]:
         for recording, found in voices.items()
     )
     for entry, recording in listed:
-        yield replace(entry, session=recording) if shared and not entry.fault else entry
+        if shared and not entry.fault:
+            fault = text_fault(entry.key, recording)
+            yield replace(entry, session=recording, fault=fault)
+        else:
+            yield entry
