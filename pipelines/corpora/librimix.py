@@ -74,6 +74,7 @@ from pipelines.corpora.mixtures import (
     decimal,
     entries,
     of_kind,
+    refuse_without,
     source_folders,
 )
 from pipelines.corpora.tables import Cells
@@ -111,7 +112,7 @@ class LibriMix(Mixtures):
             table.add(self.place() / "metadata" / metrics, "mixture_ID", _snrs)
             if self.metadata:
                 own = f"libri{len(sources)}mix_{_official(split)}"
-                _required(Path(self.metadata), f"{own}.csv", f"{own}_info.csv")
+                refuse_without("metadata", Path(self.metadata), f"{own}.csv", f"{own}_info.csv")
                 table.add(Path(self.metadata, f"{own}.csv"), "mixture_ID", _gains)
                 table.add(Path(self.metadata, f"{own}_info.csv"), "mixture_ID", _sexes)
             signals = self._signals(part, kind, sources)
@@ -204,12 +205,6 @@ def readers(name: str) -> tuple[tuple[str, ...], Labels]:
 def _official(split: str) -> str:
     """LibriMix's tables name the sets of LibriSpeech: dev-clean, train-clean-100."""
     return split.replace("train-", "train-clean-") if "-" in split else f"{split}-clean"
-
-
-def _required(folder: Path, *names: str) -> None:
-    if not any((folder / name).is_file() for name in names):
-        found = contents(folder) if folder.is_dir() else "no folder"
-        raise RealEarError(f"metadata: expected {' or '.join(names)} in {folder}, found {found}")
 
 
 def _snrs(row: Cells) -> Labels:

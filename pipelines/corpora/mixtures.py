@@ -189,3 +189,10 @@ def source_folders(part: Path) -> list[str]:
             "unpack them beside the mixtures"
         )
     return sorted(found, key=lambda name: int(name[1:]))
+
+
+def refuse_without(option: str, folder: Path, *names: str) -> None:
+    """RealEarError where a folder of tables that the user named holds none of these."""
+    if not any((folder / name).is_file() for name in names):
+        found = contents(folder) if folder.is_dir() else "no folder"
+        raise RealEarError(f"{option}: expected {' or '.join(names)} in {folder}, found {found}")
