@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.base import text_fault
@@ -71,9 +71,9 @@ def joined(names: Iterable[str]) -> str | None:
 
 
 def stem(path: str) -> str:
-    """A path without its suffix; the path itself where it names no file (``, `.`, `/`)."""
-    place = PurePosixPath(path)
-    return place.with_suffix("").as_posix() if place.name else path
+    """A path without its suffix; a leading dot begins none."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.rpartition('.')[0] or name}"
 
 
 def need_some_inside(entries: Sequence[Entry], folder: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpora import jsonlines
-from pipelines.corpora.stretches import Root, seconds, with_sessions
+from pipelines.corpora.stretches import Root, seconds, stem, with_sessions
 from pipelines.records import Entry, Failure, RealEarError
 
 
@@ -62,6 +62,20 @@ def test_no_place_leaves_the_folder(path):
 )  # fmt: skip
 def test_seconds_are_finite_numbers_from_zero(value, number):
     assert seconds(value) == number
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("x.y/a.b.wav", "x.y/a.b"),
+        ("x.y/a", "x.y/a"),
+        (".wav", ".wav"),
+        ("x/.wav", "x/.wav"),
+        ("", ""),
+    ],
+)
+def test_a_stem_is_the_path_without_its_last_suffix(path, name):
+    assert stem(path) == name
 
 
 def clip(key: str, speaker: str | None, *, bad: bool = False) -> Entry:
