@@ -1,7 +1,7 @@
-"""Free Spoken Digit Dataset: the digits zero to nine, spoken in English by a few men.
+"""Free Spoken Digit Dataset: the digits zero to nine, spoken in English by a few speakers.
 
-Content: 3,000 recordings by 6 speakers in version 1.0.10 (50 of each digit a speaker), about half a
-second each, 8 kHz, mono, silence trimmed. It grows: other versions have other speakers. Licence:
+Content: 3,000 recordings by 6 speakers (50 of each digit a speaker), about half a second each,
+8 kHz, mono, silence trimmed. The corpus grows: earlier versions have fewer speakers. Licence:
 CC BY-SA 4.0.
 
     folder/
