@@ -73,6 +73,11 @@ class Recording:
         """How many channels there are."""
         return int(self.pcm.shape[1])
 
+    @property
+    def content(self) -> str:
+        """Digest of rate, bits, channels and samples; equal sounds, equal digests."""
+        return _content(self.pcm, self.sample_rate, self.bits)
+
 
 def to_float(pcm: NDArray) -> NDArray[np.float64]:
     """Integer samples (16 bits, or the upper bits of 32) as float64 in [-1, 1); floats as such."""
@@ -303,7 +308,7 @@ def keep(data: bytes, recording: Recording) -> Encoded:
     pcm = recording.pcm[:, 0] if recording.channels == 1 else recording.pcm
     return Encoded(
         data=data,
-        content=_content(pcm, recording.sample_rate, recording.bits),
+        content=recording.content,
         frames=len(pcm),
         channels=recording.channels,
         suffix=recording.suffix or "",
@@ -326,7 +331,7 @@ def _measure(pcm: NDArray, sample_rate: int) -> Measured:
 
 def _content(pcm: NDArray, sample_rate: int, bits: int) -> str:
     """Digest of rate, bits, channels and samples; equal sounds, equal digests."""
-    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
+    channels = pcm.size // max(len(pcm), 1)
     found = hashlib.sha256(f"{sample_rate} {bits} {channels}\n".encode())
     found.update(np.ascontiguousarray(pcm, pcm.dtype.newbyteorder("<")).data)
     return found.hexdigest()

@@ -139,9 +139,18 @@ def prepare(
     folder: Annotated[str, typer.Argument(help="Folder of recordings, or a manifest.")],
     name: Annotated[str, typer.Option(help="What the dataset is called.")],
     domain: Annotated[str, typer.Option(help="synthetic, simulated or real.")] = "real",
+    reader: Annotated[
+        str, typer.Option(help="What the folder is: a name of `realear list corpora`.")
+    ] = "files",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="The reader's: split=test-clean. Repeat it.", show_default=False
+        ),
+    ] = None,
     audio: Annotated[
-        str, typer.Option(help="File-name pattern, such as {digit}_{speaker}_{take}.wav.")
-    ] = "**",
+        str | None, typer.Option(help="File-name pattern, such as {digit}_{speaker}_{take}.wav.")
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="Transcripts: a table (id TAB words), or .txt beside each.")
     ] = None,
@@ -154,7 +163,20 @@ def prepare(
         list[str] | None, typer.Option(help="Template of a source: s1/{stem}.wav. Repeat it.")
     ] = None,
     sample_rate: Annotated[int | None, typer.Option(help="Hz; as recorded by default.")] = None,
+    channels: Annotated[str, typer.Option(help="mono (their mean), keep, or one from 0.")] = "mono",
+    form: Annotated[
+        str,
+        typer.Option("--format", help="flac, flac16, flac24, or original: bytes that fit stay."),
+    ] = "flac",
+    check: Annotated[
+        str, typer.Option(help="samples, or headers: originals are not even decoded.")
+    ] = "samples",
     shards: Annotated[int | None, typer.Option(help="How many; 16 by default.")] = None,
+    shard_clips: Annotated[int | None, typer.Option(help="Or: the most clips in each.")] = None,
+    shard_bytes: Annotated[str | None, typer.Option(help="Or: their size, as 500MB.")] = None,
+    repack: Annotated[
+        bool, typer.Option("--repack", help="Cut anew; else clips stay in their shards.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(help="Take so many clips only.")] = None,
     tolerate: Annotated[float, typer.Option(help="Share of clips that may be refused.")] = 0.0,
     out: Out = OUT,
@@ -162,26 +184,27 @@ def prepare(
     runner: Runner = "local",
 ) -> None:
     """Recordings in, verified WebDataset shards out, every file accounted for."""
-    from pipelines import make, schema
+    from pipelines import make, schema, single
     from pipelines.config import DatasetConfig, parse_name
 
-    corpus: dict[str, object] = {"reader": "files", "folder": folder, "audio": audio}
-    if Path(folder).is_file():
-        corpus = {"reader": "manifest", "file": folder}
-    else:
-        corpus |= {"speaker": speaker, "clean": clean, "sources": source or []}
-        corpus |= {"text": _text(text, text_label)}
+    given: dict[str, object] = {"audio": audio, "speaker": speaker, "clean": clean, "sources": source}
+    given |= {"text": _text(text, text_label)}
     values = {
         "domain": domain,
-        "corpus": corpus,
+        "corpus": single.corpus(folder, reader, option or [], given),
         "sample_rate": sample_rate,
+        "channels": int(channels) if channels.isdigit() else channels,
+        "format": form,
+        "check": check,
         "shards": shards,
+        "shard_clips": shard_clips,
+        "shard_bytes": shard_bytes,
         "limit": limit,
         "tolerate": tolerate,
     }
     config = schema.validate(DatasetConfig, values, "prepare")
     engine = _engine(context, runner, workers)
-    made = make.make(parse_name(name), config, Workspace(out), engine, {})
+    made = make.make(parse_name(name), config, Workspace(out), engine, {}, repack=repack)
     _say_made(made)
 
 
@@ -277,6 +300,36 @@ def score(
         single.score_submission(asked, predictions, name, Workspace(out), engine)
     else:
         single.score_model(asked, str(model), Workspace(out), engine)
+
+
+@app.command(context_settings=TO_BEAM)
+def verify(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="A prepared dataset: its folder or name.")],
+    against: Annotated[
+        str | None, typer.Option(help="Another dataset: which clips sound the same in both?")
+    ] = None,
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Compare every byte of a dataset with its index, sidecars and card; decode every clip."""
+    from pipelines import single
+
+    single.verify(dataset, against, Workspace(out), _engine(context, runner, workers))
+
+
+@app.command()
+def describe(
+    dataset: Annotated[str, typer.Argument(help="A prepared dataset: its folder or name.")],
+    out: Out = OUT,
+    with_audio: WithAudio = False,
+) -> None:
+    """What a dataset holds: hours, speakers, levels, labels; as text and as a page to listen to."""
+    from pipelines import describe as description
+
+    page = description.describe(dataset, Workspace(out), with_audio=with_audio)
+    progress.console.print(f"Page    {Path(page).absolute()}", soft_wrap=True)
 
 
 @app.command("list")

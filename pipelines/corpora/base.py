@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -80,13 +81,21 @@ def sound_key(name: str) -> str:
 
 
 def recordings(folder: str) -> list[str]:
-    """Every recording below a folder, relative, `/` between folders, sorted."""
-    root = Path(folder)
-    return sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    """Every recording below a folder, relative, `/` between folders, sorted.
+
+    Links to files count, links to folders are not followed. The walk asks the disk about folders,
+    not about each file in them.
+    """
+    found = []
+    for where, _, files in os.walk(folder):
+        below = os.path.relpath(where, folder).replace(os.sep, "/")
+        start = "" if below == "." else f"{below}/"
+        found += [start + name for name in files if _suffix(name) in SUFFIXES]
+    return sorted(found)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names, no Path for each)
 
 
 def lines(path: Path) -> list[str]:
@@ -104,7 +113,9 @@ def text_fault(key: str, *values: str | None) -> Failure | None:
     holds half a character, which JSON can spell.
     """
     for value in values:
-        if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if value is None or value.isascii():
+            continue
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
             shown = printable(value)[:60]
             return Failure(key, "prepare", "not_utf8", f"the text is not UTF-8: {shown}")
     return None

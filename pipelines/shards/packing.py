@@ -183,7 +183,7 @@ def _store(writer: TarWriter, sample: Sample, shard: str) -> Row:
         else audio.encode_flac(sound, sample.sample_rate, sample.bits)
         for role, sound in sample.sounds.items()
     }
-    known = _known(sample)
+    known = said_of(sample)
     members = {member_name(role, sound.suffix): sound.data for role, sound in encoded.items()}
     members["json"] = canonical({**known, "provenance": dict(sample.provenance)}).encode()
     if sample.text is not None:
@@ -217,14 +217,14 @@ def member_name(role: str, suffix: str) -> str:
     return suffix if role == HEARD else f"{role}.{suffix}"
 
 
-def _known(sample: Sample) -> dict[str, Any]:
-    """What is said of a sample beside its sounds."""
+def said_of(clip: Sample | Row) -> dict[str, Any]:
+    """What is said of a clip beside its sounds: the same of a sample and of its index row."""
     return {
-        "key": sample.key,
-        "cluster": sample.cluster,
-        "pair": sample.pair,
-        "speaker": sample.speaker,
-        "session": sample.session,
-        "text": sample.text,
-        "labels": dict(sample.labels),
+        "key": clip.key,
+        "cluster": clip.cluster,
+        "pair": clip.pair,
+        "speaker": clip.speaker,
+        "session": clip.session,
+        "text": clip.text,
+        "labels": dict(clip.labels),
     }
