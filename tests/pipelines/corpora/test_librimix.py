@@ -47,6 +47,7 @@ def test_a_noisy_mixture_with_talkers_noise_and_levels(tree):
     made = tree.prepare(reader="librimix", mixture="mix_both")
     [row] = datasets.read_rows(f"{made.folder}/index.parquet")
     assert (row.key, row.speaker, row.sources) == (FIRST, "1580+7127", 2)
+    assert row.has("noise")
     assert row.labels == {
         "split": "test", "s1_snr_db": "-3.988", "s2_snr_db": "1.25", "snr_db": "4.321"
     }  # fmt: skip

@@ -60,6 +60,7 @@ def test_wham_with_the_level_of_its_noise(corpora, noise_tables):
     made = corpora.prepare(reader="wham", mixture="mix_both", noise_metadata=noise_tables)
     [row] = datasets.read_rows(f"{made.folder}/index.parquet")
     assert (row.key, row.speaker, row.sources) == (KEY, "050+447", 2)
+    assert row.has("noise")
     assert row.labels == {"split": "tt", "snr_db": "-2.346", **LEVELS}
     options = {"mixture": "mix_clean", "noise_metadata": noise_tables}
     assert listed("wham", corpora.folder, **options)[KEY].labels == {"split": "tt", **LEVELS}
