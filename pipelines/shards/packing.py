@@ -60,7 +60,7 @@ class Cutting:
         elif self.clips is not None:
             wanted = math.ceil(clips / self.clips)
         elif self.size is not None:
-            wanted = math.ceil(size / self.size)
+            wanted = math.ceil(size / self.size - 0.1)  # no shard more for a few bytes more
         else:
             least, most = CLIPS_PER_SHARD
             wanted = max(min(SHARDS, clips // least), math.ceil(clips / most))
