@@ -29,6 +29,11 @@ def sounds_in(here: Path) -> list[str]:
     return sounds(os.listdir(here)) if here.is_dir() else []  # noqa: PTH208
 
 
+def stem(file: str) -> str:
+    """A recording's file name without its suffix (`Path.stem` takes ten times as long)."""
+    return file.rpartition(".")[0]
+
+
 def pick(here: Path, option: str, folders: Mapping[str, str], chosen: str | None) -> Path:
     """One folder further down, by an option's values and the folders that they stand for.
 

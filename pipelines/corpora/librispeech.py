@@ -35,11 +35,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 from pipelines.corpora.base import Corpus, lines, sound_key, text_fault
-from pipelines.corpora.layout import sounds, subfolders
+from pipelines.corpora.layout import sounds, stem, subfolders
 from pipelines.corpora.listing import bad_line, chosen, contents
 from pipelines.records import Entry, Failure, RealEarError
 
@@ -100,7 +100,7 @@ class LibriSpeech(Corpus):
                 else:
                     yield bad_line(place / table, number, line)
         heard = sounds(files)
-        unheard = texts.keys() - {PurePosixPath(file).stem for file in heard}
+        unheard = texts.keys() - {stem(file) for file in heard}
         folder = place.relative_to(self.folder).as_posix()
         for file in [*heard, *(f"{name}.flac" for name in sorted(unheard))]:
             yield _entry(folder, file, split, texts, genders)
@@ -115,7 +115,7 @@ def _lines(where: Path) -> Iterator[tuple[int, str]]:
 def _entry(
     folder: str, file: str, split: str, texts: dict[str, str], genders: dict[str, str]
 ) -> Entry:
-    name = PurePosixPath(file).stem
+    name = stem(file)
     key, text, speaker = sound_key(name), texts.get(name) or None, None
     labels = {"split": split}
     if parts := _UTTERANCE.fullmatch(name):

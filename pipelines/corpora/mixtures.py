@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pipelines.corpora import tables
 from pipelines.corpora.base import Corpus, sound_key, text_fault
-from pipelines.corpora.layout import pick, sounds_in, subfolders
+from pipelines.corpora.layout import pick, sounds_in, stem, subfolders
 from pipelines.corpora.listing import bad_line, chosen, contents
 from pipelines.corpora.tables import Cells
 from pipelines.records import Entry, Failure, RealEarError
@@ -89,11 +89,11 @@ def entries(
     """
     folders = [signals.mixture, *signals.sources, signals.clean, signals.noise]
     files = {name for folder in folders if folder for name in sounds_in(Path(root, folder))}
-    stems = {PurePosixPath(name).stem for name in files}
+    stems = {stem(name) for name in files}
     files |= {f"{name}.wav" for name in table.labels.keys() - stems}
     yield from table.bad
     for file in sorted(files):
-        name = PurePosixPath(file).stem
+        name = stem(file)
         key = sound_key(prefix + name)
         speakers, own = describe(name)
         own = {**labels, **own, **table.labels.get(name, {})}

@@ -37,11 +37,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 from pipelines.corpora.base import Corpus, lines, sound_key, text_fault
-from pipelines.corpora.layout import sounds_in, subfolders
+from pipelines.corpora.layout import sounds_in, stem, subfolders
 from pipelines.corpora.listing import bad_line, chosen, contents
 from pipelines.records import Entry, Failure, RealEarError
 
@@ -119,8 +119,8 @@ class VoiceBankDemand(Corpus):
             if (log := place / f"log_{split.title}.txt").is_file():
                 split.log, bad = _logged(log)
                 yield from bad
-        stems = {PurePosixPath(file).stem for file in files}
-        files |= {f"{stem}.wav" for stem in {*(split.texts or ()), *(split.log or ())} - stems}
+        stems = {stem(file) for file in files}
+        files |= {f"{clip}.wav" for clip in {*(split.texts or ()), *(split.log or ())} - stems}
         for file in sorted(files):
             yield _entry(file, name, split)
 
@@ -140,18 +140,18 @@ def _logged(where: Path) -> tuple[dict[str, tuple[str, str]], list[Entry]]:
 
 
 def _entry(file: str, name: str, split: _Split) -> Entry:
-    stem = PurePosixPath(file).stem
-    key, text, labels = sound_key(stem), None, {"split": name} if name else {}
+    clip = stem(file)
+    key, text, labels = sound_key(clip), None, {"split": name} if name else {}
     fault = None
     if split.texts is not None:
-        text = _read(split.texts[stem]) if stem in split.texts else None
+        text = _read(split.texts[clip]) if clip in split.texts else None
         if not text:
             fault = Failure(key, "prepare", "no_transcript", f"no words in {split.title}_txt")
-    if split.log is not None and stem in split.log:
-        labels["noise"], labels["snr_db"] = split.log[stem]
+    if split.log is not None and clip in split.log:
+        labels["noise"], labels["snr_db"] = split.log[clip]
     elif split.log is not None:
         fault = Failure(key, "prepare", "no_label", f"no line in log_{split.title}.txt")
-    speaker = _CLIP.fullmatch(stem)
+    speaker = _CLIP.fullmatch(clip)
     return Entry(
         key=key,
         audio=f"{split.sides['noisy']}/{file}",
