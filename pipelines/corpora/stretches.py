@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from pipelines.corpora.base import text_fault
 from pipelines.records import Entry, Failure, RealEarError
 
+LONGEST = 1e9  # seconds: 31 years; times beyond are a mistake
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
@@ -41,7 +41,7 @@ class Root:
 
 
 def seconds(value: Any) -> float | None:
-    """A finite number from 0 up, also one spelt in decimal; None for everything else."""
+    """A number from 0 to a billion, also one spelt in decimal; None for everything else."""
     if isinstance(value, str):
         if len(value) > 40 or not _NUMBER.fullmatch(value):
             return None
@@ -51,7 +51,7 @@ def seconds(value: Any) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    return number if 0 <= number <= LONGEST else None
 
 
 def refused(key: str, reason: str, detail: str) -> Entry:
