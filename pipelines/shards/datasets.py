@@ -107,7 +107,8 @@ def write_rows(target: str, rows: Sequence[Row]) -> None:
     """Publish index rows as Parquet."""
     records = [
         {
-            **asdict(row),
+            **vars(row),  # not asdict, which would copy every value deeply
+            "members": [vars(member) for member in row.members],
             "labels": json.dumps(dict(row.labels), sort_keys=True, ensure_ascii=False),
             "schema_version": SCHEMA_VERSION,
         }
