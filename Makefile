@@ -39,9 +39,10 @@ format: $(INSTALLED)  ## let ruff put the code in order
 bench: $(INSTALLED)  ## speed as a ratio to a named peer, side by side in one run
 	$(BIN)/python -m tests.bench
 
-docs: $(INSTALLED)  ## docs/commands.md and docs/metrics.md, from the code
+docs: $(INSTALLED)  ## docs/commands.md, metrics.md and corpora.md, from the code
 	$(BIN)/typer pipelines.cli utils docs --name realear --title "The realear command" | $(BIN)/python -c "import html, sys; print(html.unescape(sys.stdin.read()), end=str())" > docs/commands.md
 	$(BIN)/python -m metrics > docs/metrics.md
+	$(BIN)/python -m pipelines.corpora > docs/corpora.md
 
 clean:  ## remove what the commands above made, but for .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

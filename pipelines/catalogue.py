@@ -11,7 +11,6 @@ import metrics
 import models
 from models.registry import model_class
 from pipelines import stores, tasks
-from pipelines.corpora import READERS
 from pipelines.generate import RECIPES
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
@@ -41,9 +40,10 @@ def _tasks(_: Workspace) -> Lines:
 
 
 def _corpora(_: Workspace) -> Lines:
-    for name, place in READERS.items():
-        module = __import__(place.partition(":")[0], fromlist=["_"])
-        yield name, "reader", (module.__doc__ or "").splitlines()[0]
+    from pipelines.corpora.__main__ import readers, summary_of
+
+    for name, reader in readers().items():
+        yield name, reader.licence.replace("unknown", ""), summary_of(reader)
 
 
 def _recipes(_: Workspace) -> Lines:

@@ -187,7 +187,12 @@ def prepare(
     from pipelines import make, schema, single
     from pipelines.config import DatasetConfig, parse_name
 
-    given: dict[str, object] = {"audio": audio, "speaker": speaker, "clean": clean, "sources": source}
+    given: dict[str, object] = {
+        "audio": audio,
+        "speaker": speaker,
+        "clean": clean,
+        "sources": source,
+    }
     given |= {"text": _text(text, text_label)}
     values = {
         "domain": domain,

@@ -73,7 +73,9 @@ def store(
         if data is not None and _fits(treatment, entry, recording.sample_rate, recording.channels):
             stored[role] = audio.keep(data, recording)
         else:
-            channels = entry.channel if entry.channel is not None else treatment.channels
+            # The channel is the recording's; a reference of one channel is the truth of it.
+            one = entry.channel is not None and (role == HEARD or recording.channels > 1)
+            channels = entry.channel if one and entry.channel is not None else treatment.channels
             signal = audio.pick(recording, channels)
             resampled = audio.resample_pcm(signal, recording.sample_rate, rate)
             stored[role] = audio.encode_flac(resampled, rate, bits)

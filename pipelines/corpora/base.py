@@ -10,7 +10,9 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, get_origin
+
+from pydantic import ValidationInfo, field_validator
 
 from pipelines.records import Entry, Failure, RealEarError
 from pipelines.schema import Config
@@ -37,6 +39,14 @@ class Corpus(Config):
 
     folder: str
     name: str = ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any, field: ValidationInfo) -> Any:
+        """`split: test` is as good as `split: [test]`."""
+        annotation = cls.model_fields[str(field.field_name)].annotation
+        several = get_origin(annotation) is tuple
+        return (value,) if several and isinstance(value, str | int | float) else value
 
     @property
     def title(self) -> str:

@@ -1,12 +1,18 @@
 """A manifest: CSV, TSV or JSONL, a line a clip; a line that is none of these is a counted failure.
 
 Columns: `path` (needed; relative to the manifest's folder, or `folder`), and as they apply `key`,
-`text`, `speaker`, `session`, `clean`, `sources` (in JSONL a list, else separated by `;`). Every
-other column becomes a label.
+`text`, `speaker`, `session`, `clean`, `noise`, `sources` (in JSONL a list, else separated by `;`),
+`start` and `end` (seconds: a stretch of the recording and of its references), `channel` (from 0).
+Every other column becomes a label.
+
+    reader: manifest
+    file: recordings/manifest.csv
+    folder: recordings            # that every path lies in; default: the manifest's own
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,10 +21,11 @@ from pydantic import model_validator
 
 from pipelines.corpora import tables
 from pipelines.corpora.base import Corpus, sound_key, text_fault
+from pipelines.corpora.stretches import seconds
 from pipelines.corpora.tables import Cells
 from pipelines.records import Entry, Failure, RealEarError
 
-WORDS = ("path", "key", "text", "speaker", "session", "clean")
+WORDS = ("path", "key", "text", "speaker", "session", "clean", "noise", "start", "end", "channel")
 COLUMNS = (*WORDS, "sources")
 
 
@@ -56,14 +63,15 @@ def _rows(where: Path) -> Iterator[tuple[int, Cells | str]]:
 
 def _entry(row: Cells | str, number: int) -> Entry:
     """One line's entry; a line that cannot be understood becomes a counted failure."""
-    if isinstance(row, str) or row.get("path") in (None, ""):
+    if isinstance(row, str) or row.get("path") in (None, "") or (stretch := _stretch(row)) is None:
         key = f"line-{number}"
         shown = row.rstrip("\r\n") if isinstance(row, str) else row
         detail = f"line {number} of the manifest: {shown!r:.120}"
         return Entry(key=key, audio="", fault=Failure(key, "prepare", "bad_line", detail))
     path, given = str(row["path"]), row.get("key")
+    start, end, channel = stretch
     named = given not in (None, "")
-    key = sound_key(str(given) if named else _name(path) or f"line-{number}")
+    key = sound_key(str(given) if named else _name(path, start, end) or f"line-{number}")
     labels = {
         str(column): str(value)
         for column, value in row.items()
@@ -76,6 +84,10 @@ def _entry(row: Cells | str, number: int) -> Entry:
         audio=path,
         sources=_sources(row.get("sources")),
         clean=_word(row.get("clean")),
+        noise=_word(row.get("noise")),
+        start=start,
+        end=end,
+        channel=channel,
         text=text,
         speaker=speaker,
         session=session,
@@ -84,10 +96,26 @@ def _entry(row: Cells | str, number: int) -> Entry:
     )
 
 
-def _name(path: str) -> str:
-    """A path without its suffix; empty where it names no file (``, `.`, `/`)."""
+def _stretch(row: Cells) -> tuple[float | None, float | None, int | None] | None:
+    """Start and end in seconds and the channel; None where they make no sense."""
+    said = {name: word for name in ("start", "end") if (word := _word(row.get(name))) is not None}
+    times = {name: seconds(word) for name, word in said.items()}
+    channel = _word(row.get("channel"))
+    if None in times.values() or not re.fullmatch(r"\d{0,3}", channel or ""):
+        return None
+    start, end = times.get("start"), times.get("end")
+    if end is not None and end <= (start or 0.0):
+        return None
+    return start, end, int(channel) if channel else None
+
+
+def _name(path: str, start: float | None, end: float | None) -> str:
+    """A path without its suffix, and the stretch in ms; empty where it names no file (`.`, `/`)."""
     place = PurePosixPath(path)
-    return place.with_suffix("").as_posix() if place.name else ""
+    if not place.name:
+        return ""
+    cut = "".join(f"-{round(1000 * at):07d}" for at in (start, end) if at is not None)
+    return place.with_suffix("").as_posix() + cut
 
 
 def _word(value: Any) -> str | None:

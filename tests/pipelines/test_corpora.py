@@ -1,6 +1,7 @@
 """Readers: what a folder or a manifest says about its recordings."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import corpora
+from pipelines.corpora import READERS
+from pipelines.corpora import __main__ as sheets
 from pipelines.corpora.base import LONGEST_KEY, sound_key, unique
 from pipelines.corpora.files import compile_pattern
 from pipelines.records import Entry, RealEarError
@@ -424,3 +427,30 @@ def test_a_wrong_configuration_is_told_with_its_remedy(config, text):
 def test_the_corpus_is_called_as_it_says_or_as_its_folder(folder):
     assert corpora.create({"folder": str(folder)}, "x").title == "set"
     assert corpora.create({"folder": str(folder), "name": "fsdd"}, "x").title == "fsdd"
+
+
+# Every reader by name
+
+
+def test_every_reader_has_a_data_sheet_that_docs_corpora_md_shows():
+    """If this fails: `make docs`."""
+    written = Path(__file__).parents[2] / "docs/corpora.md"
+    assert written.read_text(encoding="utf-8") == sheets.page()
+    for name, reader in sheets.readers().items():
+        assert sheets.summary_of(reader).endswith("."), name
+        assert "reader: " in (sys.modules[reader.__module__].__doc__ or ""), name
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_folder_that_is_another_corpus_is_told_before_any_work(name, tmp_path):
+    (tmp_path / "unrelated.bin").write_bytes(b"?")
+    config = {"reader": name, "folder": str(tmp_path)}
+    if name in ("manifest", "nemo"):
+        config["file"] = "manifest.jsonl"
+    with pytest.raises(RealEarError, match="expected"):
+        list(corpora.create(config, "x").entries())
+
+
+def test_one_word_does_where_several_may_stand(tmp_path):
+    config = {"reader": "librispeech", "folder": str(tmp_path), "split": "test-clean"}
+    assert corpora.create(config, "x").split == ("test-clean",)

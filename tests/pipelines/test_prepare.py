@@ -1,5 +1,6 @@
 """Prepare: every clip in becomes a clip out or a counted failure, whatever is thrown at it."""
 
+import io
 import json
 import os
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 
 from pipelines.records import RealEarError, ToleranceExceeded
@@ -423,3 +425,85 @@ def test_the_card_does_not_say_where_the_recordings_lay(corpora):
     corpora.wav("a.wav")
     made = corpora.prepare()
     assert str(corpora.folder) not in Path(made.folder, "dataset.json").read_text()
+
+
+# Stretches
+
+
+def test_a_manifest_cuts_stretches_and_takes_channels(corpora):
+    stereo = np.stack([corpora.noise(8_000), corpora.noise(8_000, seed=1)], axis=1)
+    corpora.wav("long.wav", stereo)
+    corpora.wav("truth.wav", stereo[:, 1])
+    corpora.file(
+        "m.csv",
+        "path,start,end,channel,clean,key\n"
+        "long.wav,0.25,0.5,1,truth.wav,\n"
+        "long.wav,,0.125,0,,begins\n"
+        "long.wav,0.75,,,,ends\n"
+        "long.wav,0.9,1.3,,,rounded\n"
+        "long.wav,0.9,1.6,,,outside\n"
+        "long.wav,2,3,,,beyond\n"
+        "long.wav,0.5,0.25,,,backwards\n"
+        "long.wav,soon,later,,,\n"
+        "long.wav,,,7,,missing\n",
+    )
+    made = corpora.prepare(file=str(corpora.folder / "m.csv"))
+    assert failures(made) == {
+        "outside": "segment_outside",
+        "beyond": "segment_outside",
+        "line-8": "bad_line",
+        "line-9": "bad_line",
+        "missing": "no_such_channel",
+    }
+    cut = signal(made, "long-0000250-0000500")
+    np.testing.assert_array_equal(cut, stereo[2_000:4_000, 1])
+    np.testing.assert_array_equal(signal(made, "long-0000250-0000500", "clean"), cut)
+    np.testing.assert_array_equal(signal(made, "begins"), stereo[:1_000, 0])
+    mixed = stereo.mean(axis=1)
+    np.testing.assert_allclose(signal(made, "ends"), mixed[6_000:], atol=2**-16)
+    np.testing.assert_allclose(signal(made, "rounded"), mixed[7_200:], atol=2**-16)
+
+
+def test_all_channels_may_be_kept(corpora):
+    many = np.stack([corpora.noise(seed=seed) for seed in range(4)], axis=1)
+    corpora.wav("a.wav", many)
+    corpora.wav("mono.wav")
+    made = corpora.prepare(config={"channels": "keep"})
+    reader = RandomReader(made.folder)
+    np.testing.assert_array_equal(reader["a"].channels(), many.T)
+    np.testing.assert_array_equal(reader["a"].signal(), many.mean(axis=1))
+    assert reader["mono"].channels().shape == (1, 800)
+    assert {row.key: row.channels for row in reader.rows.values()} == {"a": 4, "mono": 1}
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "bits"), [("flac", [16, 24, 24]), ("flac16", [16] * 3), ("flac24", [24] * 3)]
+)
+def test_bits_are_as_asked_for(corpora, form, bits):
+    for name, subtype in {"a": "PCM_16", "b": "PCM_24", "c": "FLOAT"}.items():
+        corpora.wav(f"{name}.wav", subtype=subtype)
+    made = corpora.prepare(config={"format": form})
+    reader = RandomReader(made.folder)
+    found = [soundfile.info(io.BytesIO(reader[key].read())).subtype for key in "abc"]
+    reader.close()
+    assert found == [f"PCM_{number}" for number in bits]
+
+
+def test_the_index_says_what_recordings_are_like(corpora):
+    time_s = np.arange(4 * RATE) / RATE
+    tone = 0.5 * np.sin(2 * np.pi * 997 * time_s)
+    corpora.wav("tone.wav", tone)
+    corpora.wav("loud.wav", np.clip(4 * tone, -1, 1))
+    corpora.wav("paused.wav", np.where(time_s < 2, tone, 0))
+    made = corpora.prepare()
+    rows = {row.key: row for row in datasets.read_rows(f"{made.folder}/index.parquet")}
+    assert rows["tone"].peak_dbfs == pytest.approx(-6.02, abs=0.01)
+    assert rows["tone"].loudness_lufs == pytest.approx(-9.05, abs=0.1)
+    assert (rows["tone"].clipping, rows["tone"].silence) == (0, 0)
+    assert rows["loud"].clipping > 0.5
+    assert rows["paused"].silence == pytest.approx(0.5, abs=0.01)
+    assert 900 < rows["tone"].bandwidth_hz <= 1_200
+    heads = corpora.prepare("heads", config={"format": "original", "check": "headers"})
+    [row, *_] = datasets.read_rows(f"{heads.folder}/index.parquet")
+    assert (row.peak_dbfs, row.loudness_lufs, row.seconds) == (None, None, 4)

@@ -31,7 +31,8 @@ def do(part):
     if part.payload != "lost":
         target = f"{part.folder}/{part.stem}.txt"
         stores.write_bytes(target, part.inputs.encode())
-        sidecars.write(part, sidecars.facts(target), content=part.inputs, clips_out=part.clips, seconds=1.0)
+        facts = sidecars.facts(target)
+        sidecars.write(part, facts, content=part.inputs, clips_out=part.clips, seconds=1.0)
 '''
 
 
