@@ -1,4 +1,6 @@
-"""The dumbbell chart of a comparison: synthetic → simulated → real, a line a model, as static SVG.
+"""Charts as static SVG: the dumbbell of a comparison, the histogram of one figure of a dataset.
+
+A dumbbell leads from synthetic over simulated to real, a line a model.
 
 Altair describes the chart and vl-convert draws it in this process, with no browser and no network,
 the same bytes every time. Colours are CSS variables (`var(--real)`), so that one drawing serves
@@ -13,12 +15,14 @@ import altair as alt
 import vl_convert
 
 from leaderboards import words
+from leaderboards.description import Quantity
 from leaderboards.records import Domain, Row, Section
 
 LINE, TALL_LINE = 40, 52  # pixels a model, with its name beside or above
 SLACK = 14  # pixels at the left, for page fonts wider than FONT
 NARROW = 500  # pixels: below, names go above their lines
 FRAME = 78  # pixels for legend, axis and its title
+PANEL = (420, 190)  # pixels: a histogram, two of which stand side by side on a desk
 FONT = "Liberation Sans"  # measured with vl-convert's own copy; the page's fonts are then shown
 SHAPES: dict[Domain, str] = {  # Vega's own diamond is a thin one
     "synthetic": "circle",
@@ -34,9 +38,41 @@ def dumbbell(section: Section, *, width: int = 760) -> str:
         return ""
     order = list(dict.fromkeys(point["model"] for point in points))
     chart = _layers(section, points, order, narrow=width < NARROW)
-    spec = _framed(chart, width=width, lines=len(order)).to_dict()
-    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    return _for_a_page(str(svg), width)
+    height = (TALL_LINE if width < NARROW else LINE) * len(order) + FRAME
+    left = 2 if width < NARROW else SLACK
+    return _drawn(_framed(chart, width=width, height=height, left=left), widest=f"{width}px")
+
+
+def histogram(quantity: Quantity, colour: str) -> str:
+    """One figure's histogram with its median as a line, as one `<svg>` element as wide as its
+    place; `colour`: what CSS calls it, such as `var(--real)`.
+    """
+    found = quantity.histogram
+    edges = zip(found.edges, found.edges[1:], found.counts, strict=False)
+    bins = [{"low": low, "high": high, "count": count} for low, high, count in edges]
+    scale = alt.Scale(domain=[found.edges[0], found.edges[-1]], nice=False, zero=False)
+    across = alt.Axis(
+        title=quantity.unit, tickCount=6, grid=False, ticks=False, domainColor="var(--faint)"
+    )
+    upwards = alt.Axis(
+        title=None, tickCount=4, tickMinStep=1, format=",d", grid=True, ticks=False, domain=False,
+        labelColor="var(--soft)", labelFontSize=12,
+    )  # fmt: skip
+    bars = (
+        alt.Chart(alt.Data(values=bins))
+        .mark_bar(binSpacing=1, color=colour, opacity=0.82)
+        .encode(
+            x=alt.X("low:Q", bin="binned", scale=scale, axis=across),
+            x2=alt.X2("high:Q"),
+            y=alt.Y("count:Q", axis=upwards),
+        )
+    )
+    median = alt.Chart(alt.Data(values=[{"median": quantity.median}])).mark_rule(
+        color="var(--ink)", strokeDash=[4, 3], strokeWidth=1.3
+    )
+    chart = alt.layer(bars, median.encode(x=alt.X("median:Q", scale=scale)))
+    width, height = PANEL
+    return _drawn(_framed(chart, width=width, height=height, left=2), widest="100%")
 
 
 def described(section: Section) -> str:
@@ -141,18 +177,15 @@ def _legend() -> alt.Legend:
     )
 
 
-def _framed(chart: alt.LayerChart, *, width: int, lines: int) -> alt.LayerChart:
+def _framed(chart: alt.LayerChart, *, width: int, height: int, left: int) -> alt.LayerChart:
     fitted = chart.properties(
         width=width,
-        height=(TALL_LINE if width < NARROW else LINE) * lines + FRAME,
+        height=height,
         background="transparent",
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
     )
     return (
-        fitted.configure(
-            font=FONT,
-            padding={"left": 2 if width < NARROW else SLACK, "right": 8, "top": 2, "bottom": 2},
-        )
+        fitted.configure(font=FONT, padding={"left": left, "right": 8, "top": 2, "bottom": 2})
         .configure_view(stroke=None)
         .configure_axis(
             labelColor="var(--ink)",
@@ -169,9 +202,10 @@ def _framed(chart: alt.LayerChart, *, width: int, lines: int) -> alt.LayerChart:
     )
 
 
-def _for_a_page(svg: str, width: int) -> str:
-    """Let the page's style decide the font, and the column how wide the drawing is."""
+def _drawn(chart: alt.LayerChart, *, widest: str) -> str:
+    """The drawing; the page's style decides its font, and the column how wide it is."""
+    svg = str(vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[]))
     head, rest = svg.split(">", 1)
-    return f'{head} style="max-width:{width}px" aria-hidden="true">' + rest.replace(
+    return f'{head} style="max-width:{widest}" aria-hidden="true">' + rest.replace(
         f' font-family="{FONT}"', ""
     )

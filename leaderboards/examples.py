@@ -13,7 +13,8 @@ from leaderboards import words
 from leaderboards.records import DOMAINS, Section
 
 MOST = 4  # examples of one comparison: a page with more is heavy and nobody listens
-FORMATS = {b"RIFF": "audio/wav", b"fLaC": "audio/flac"}
+FORMATS = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg"}
+SYNC = 0xFFE0  # the eleven bits that a bare MP3 frame begins with
 
 Word = tuple[str, str, str]  # kind ("equal", "substitute", "delete", "insert"), said, heard
 
@@ -22,10 +23,10 @@ Word = tuple[str, str, str]  # kind ("equal", "substitute", "delete", "insert"),
 class Example:
     """A clip that shows what a score means.
 
-    `audio` holds (label, bytes of a WAV or FLAC file) pairs, such as what the model heard and what
-    it answered; `reference` and `hypothesis` are texts as the metric compared them, so that the
-    marked words are those it counted. `score` is the raw value of the clip, None where it has none.
-    `kind` says in a word why the clip was chosen, such as "typical" or "worst".
+    `audio` holds (label, bytes of a WAV, FLAC, Ogg or MP3 file) pairs, such as what the model heard
+    and what it answered; `reference` and `hypothesis` are texts as the metric compared them, so
+    that the marked words are those it counted. `score` is the raw value of the clip, None where it
+    has none. `kind` says in a word why the clip was chosen, such as "typical" or "worst".
     `comparison` names the comparison to stand in; '' stands in each that has dataset and model.
     """
 
@@ -43,11 +44,35 @@ class Example:
     def __post_init__(self) -> None:
         """Refuse audio that no browser would play."""
         for label, sound in self.audio:
-            if sound[:4] not in FORMATS:
-                raise ValueError(
-                    f"example {self.key!r}, {label!r}: expected the bytes of a WAV or FLAC file, "
-                    f"found {sound[:4]!r}; encode it with soundfile first"
-                )
+            media_type(sound, f"example {self.key!r}, {label!r}")
+
+
+def plays(sound: bytes) -> bool:
+    """Whether browsers know the format of a file."""
+    return _format(sound) is not None
+
+
+def media_type(sound: bytes, whose: str) -> str:
+    """What a browser calls a file's format; ValueError, naming whose it is, for what none plays."""
+    known = _format(sound)
+    if known is None:
+        raise ValueError(
+            f"{whose}: expected the bytes of a WAV, FLAC, Ogg or MP3 file, found {sound[:4]!r}; "
+            "encode it with soundfile first"
+        )
+    return known
+
+
+def _format(sound: bytes) -> str | None:
+    if int.from_bytes(sound[:2]) & SYNC == SYNC:
+        return "audio/mpeg"
+    return next((name for start, name in FORMATS.items() if sound.startswith(start)), None)
+
+
+def source(sound: bytes) -> str:
+    """A file's bytes as the address that a player in the page plays them from."""
+    kind = media_type(sound, "a clip")
+    return f"data:{kind};base64,{base64.b64encode(sound).decode('ascii')}"
 
 
 def shown(section: Section, examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -85,10 +110,6 @@ def _shown(section: Section, example: Example) -> dict[str, Any]:
     return {
         "title": example.title,
         "line": " · ".join(part for part in line if part),
-        "audio": [(label, _source(sound)) for label, sound in example.audio],
+        "audio": [(label, source(sound)) for label, sound in example.audio],
         "words": align(example.reference or "", example.hypothesis or "") if texts else [],
     }
-
-
-def _source(sound: bytes) -> str:
-    return f"data:{FORMATS[sound[:4]]};base64,{base64.b64encode(sound).decode('ascii')}"

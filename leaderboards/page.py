@@ -1,28 +1,21 @@
-"""A board as one self-contained HTML page: no script, no network, no external font.
-
-Jinja2 escapes every string that is shown; only the charts, which vl-convert escapes itself, and the
-embedded JSON, whose `<`, `>` and `&` are written as escapes, are put in as they are. A content
-security policy in the page forbids loading or running anything.
-"""
+"""A board as one self-contained HTML page: its sections, their tables and the order of things."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from leaderboards import charts, words
+from leaderboards import charts, layout, words
 from leaderboards import examples as clips
 from leaderboards.examples import Example
 from leaderboards.records import DOMAINS, Board, Change, Domain, Measure, Row, Section
 
-HERE = Path(__file__).parent / "templates"
 WIDE, NARROW = 912, 360  # pixels: the column of a desk, and of a phone
+ENDING = [("reading", "How to read this"), ("provenance", "Provenance")]  # every board's
 
 
 @dataclass(frozen=True)
@@ -41,35 +34,21 @@ def build_page(board: Board, *, examples: Sequence[Example] = ()) -> str:
 
     The caller guarantees that the examples' audio may be handed on.
     """
-    template = _environment().get_template("board.html.j2")
-    return template.render(
-        board=board,
-        css=Markup((HERE / "board.css").read_text(encoding="utf-8")),
-        views=[_view(section, examples) for section in board.sections],
+    views = [_view(section, examples) for section in board.sections]
+    return layout.render(
+        "board",
+        title=board.title,
+        brand="RealEar leaderboard",
         lede=_lede(board),
+        places=[(view["id"], view["section"].comparison.title) for view in views] + ENDING,
+        data=board.to_json(),
+        board=board,
+        views=views,
         measures=_measures(board),
         fingerprints=_fingerprints(board),
         tolerated=f"{board.tolerated_failures * 100:g} %",
-        data=_embedded(board.to_json()),
         words=words,
     )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _embedded(data: dict[str, Any]) -> Markup:
-    """JSON that cannot close its own script element."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}))
 
 
 def _lede(board: Board) -> str:

@@ -15,28 +15,26 @@ from leaderboards import words
 from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section
 
 ROOMY = 112  # columns from which intervals get their brackets and the speed its column
-_ASCII = str.maketrans(
-    {"−": "-", "≈": "=", "↑": "^", "↓": "v", "–": "-", "…": "..", "×": "x", "→": "->", "·": ";"}
-)
+_ASCII = str.maketrans("−≈↑↓–×·█▏", "-=^v-x;#|") | {ord("…"): "..", ord("→"): "->"}
 
 
 def show(board: Board, *, file: TextIO | None = None, width: int | None = None) -> None:
     """Print the board, to standard output without `file`; colours on terminals only."""
     console = Console(file=file or sys.stdout, width=width, highlight=False)
-    _line(console, board.title, style="bold")
+    line(console, board.title, style="bold")
     for section in board.sections:
         _section(console, section)
 
 
 def _section(console: Console, section: Section) -> None:
     console.print()
-    _line(console, section.comparison.title, style="bold")
-    _line(console, f"{section.comparison.task} · {words.heading(section.measure)}", style="dim")
+    line(console, section.comparison.title, style="bold")
+    line(console, f"{section.comparison.task} · {words.heading(section.measure)}", style="dim")
     console.print(_table(console, section))
     console.print()
-    _line(console, section.finding)
+    line(console, section.finding)
     for note in [*_unranked(section), *words.notes(section)]:
-        _line(console, note, style="dim")
+        line(console, note, style="dim")
 
 
 def _unranked(section: Section) -> list[str]:
@@ -48,11 +46,12 @@ def _unranked(section: Section) -> list[str]:
     ]
 
 
-def _line(console: Console, text: str, *, style: str = "") -> None:
-    console.print(Padding(_text(console, text, style=style), (0, 1)))
+def line(console: Console, text: str, *, style: str = "") -> None:
+    """Print a line of text, set in by a column."""
+    console.print(Padding(plain(console, text, style=style), (0, 1)))
 
 
-def _text(console: Console, text: str, *, style: str = "") -> Text:
+def plain(console: Console, text: str, *, style: str = "") -> Text:
     """The text as it stands, never read as markup, in ASCII where the stream knows no more."""
     unicode = console.encoding.lower().startswith("utf")
     safe = text if unicode else text.translate(_ASCII).encode("ascii", "replace").decode()
@@ -65,12 +64,12 @@ def _table(console: Console, section: Section) -> Table:
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("Model", overflow="fold", min_width=10)
     for header in _headers(section, roomy=roomy):
-        title = _text(console, header, style="bold")
+        title = plain(console, header, style="bold")
         table.add_column(title, justify="right", vertical="top")
     for row, name in _named(section):
         style = "dim" if row.unranked else ""
         cells = [words.place(row, section.headline), name, *_cells(section, row, roomy=roomy)]
-        table.add_row(*(_text(console, cell, style=style) for cell in cells))
+        table.add_row(*(plain(console, cell, style=style) for cell in cells))
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,29 @@ import pytest
 from leaderboards.boards import build
 from leaderboards.records import Board, Comparison, DatasetInfo, Domain, Role, ScoreTable
 from metrics import spec
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and whether tags nest as they should."""
+
+    EMPTY = frozenset({"meta", "link", "br", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
 
 SCHEMA = pa.schema(
     [
@@ -95,6 +119,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         )
 
     return write
+
+
+@pytest.fixture(scope="session")
+def elements() -> Callable[[str], list[tuple[str, dict[str, str | None]]]]:
+    """Parses a page: its start tags in order; fails where tags do not nest."""
+
+    def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
+        parser = Elements()
+        parser.feed(page)
+        parser.close()
+        assert parser.open == []
+        return parser.found
+
+    return parse
 
 
 def around(mean: float, *, clips: int = 40, spread: float = 0.02, seed: int = 0) -> list[float]:

@@ -4,7 +4,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,41 +12,11 @@ import soundfile
 
 from leaderboards import charts
 from leaderboards.boards import build
-from leaderboards.examples import MOST, Example, align
+from leaderboards.examples import MOST, Example, align, source
 from leaderboards.page import build_page
 from leaderboards.records import Board
 
 EVIL = "<script>alert(1)</script>"
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and whether tags nest as they should."""
-
-    EMPTY = frozenset({"meta", "link", "br", "img"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag, attrs) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag) -> None:
-        assert self.open.pop() == tag
-
-
-def elements(page: str) -> list[tuple[str, dict[str, str | None]]]:
-    parser = Elements()
-    parser.feed(page)
-    parser.close()
-    assert parser.open == []
-    return parser.found
 
 
 def sound(form: str = "FLAC") -> bytes:
@@ -71,7 +40,7 @@ def evil(made, world) -> Board:
     return build([comparison], tables, title="</title><script>alert(2)</script>")
 
 
-def test_what_is_shown_is_escaped_everywhere(evil: Board) -> None:
+def test_what_is_shown_is_escaped_everywhere(evil: Board, elements) -> None:
     page = build_page(evil, examples=[Example(EVIL, EVIL, "street", EVIL, kind=EVIL)])
     assert EVIL not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -87,7 +56,7 @@ def test_embedded_json_is_the_board(evil: Board) -> None:
     assert "<" not in body.group(1)
 
 
-def test_nothing_is_loaded_from_anywhere(page: str) -> None:
+def test_nothing_is_loaded_from_anywhere(page: str, elements) -> None:
     for tag, attributes in elements(page):
         for name in ("src", "href", "xlink:href", "data", "action", "srcset"):
             value = attributes.get(name) or "#"
@@ -121,7 +90,7 @@ def test_the_page_says_what_was_found_and_how_to_read_it(board: Board, page: str
         assert all(f'<p class="finding">{found}</p>' in page for found in section.findings)
 
 
-def test_labels_on_a_phone_follow_the_columns(page: str) -> None:
+def test_labels_on_a_phone_follow_the_columns(page: str, elements) -> None:
     labels = [attrs["data-label"] for tag, attrs in elements(page) if attrs.get("data-label")]
     assert labels[:6] == ["Synthetic", "Simulated", "Change", "Real", "Gap", "Speed"]
 
@@ -150,7 +119,7 @@ def test_charts_are_told_in_words(board: Board) -> None:
     assert "masknet: synthetic 16.0 dB, simulated 7.2 dB." in charts.described(board.sections[1])
 
 
-def test_example_clips_play_and_show_their_errors(board: Board) -> None:
+def test_example_clips_play_and_show_their_errors(board: Board, elements) -> None:
     example = Example(
         "In the street", "large", "street", "clip-001", kind="typical",
         audio=(("What the model heard", sound()), ("What it answered", sound("WAV"))),
@@ -175,8 +144,17 @@ def test_a_comparison_shows_only_a_few_examples(board: Board) -> None:
 
 
 def test_audio_that_no_browser_plays_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected the bytes of a WAV or FLAC file"):
-        Example("t", "m", "d", "k", audio=(("x", b"OggS...."),))
+    with pytest.raises(ValueError, match="expected the bytes of a WAV, FLAC, Ogg or MP3 file"):
+        Example("t", "m", "d", "k", audio=(("x", b"FORM...."),))
+
+
+@pytest.mark.parametrize(
+    ("form", "media"), [("WAV", "wav"), ("FLAC", "flac"), ("OGG", "ogg"), ("MP3", "mpeg")]
+)
+def test_what_soundfile_writes_is_known_by_its_first_bytes(form, media) -> None:
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros(800), 8000, format=form)
+    assert source(stream.getvalue()).startswith(f"data:audio/{media};base64,")
 
 
 @pytest.mark.parametrize(
