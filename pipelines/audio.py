@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from metrics.recording import Measured, measure
+from pipelines.untrusted import Metered, refuse_bomb
 
 Signal = NDArray[np.float64]
 
@@ -26,6 +29,7 @@ RATES = (1_000, 384_000)  # Hz; a header outside of this lies
 COARSE = 65_535  # Hz; above it FLAC (and any real device) knows multiples of 10 Hz only
 CHANNELS = 8  # the most that FLAC holds
 BLOCK = 1 << 16  # samples decoded at a time: a header may promise more than any memory holds
+AT_ONCE = 1 << 19  # samples × channels decoded at a time: there may be 1,024 channels
 MOST = 1 << 27  # samples × channels of one clip, 2.3 h of mono at 16 kHz: a gigabyte as float64
 # Lengths that writers leave in a header when they cannot go back: close to 2^31 or 2^32, whole
 # blocks only (0xFFFFFFFF by ffmpeg, 0x7FFFF000 by SoX, 0x7FFFFF00 or 0x80000000 by arecord).
@@ -91,27 +95,19 @@ def decode(
 ) -> Recording:
     """Decode a file, or the stretch from `start` to `end` (seconds) of it.
 
-    BadAudio("undecodable" | "truncated" | "bad_sample_rate" | "empty" | "too_long" |
-    "segment_outside"). Without a stretch the whole file is read, and its length checked.
+    BadAudio("undecodable" | "truncated" | "bad_sample_rate" | "empty" | "too_long" | "endless" |
+    "unreadable" | "segment_outside"). Without a stretch the whole file is read, and its length
+    checked.
     """
-    stream = io.BytesIO(data) if isinstance(data, bytes) else data
-    try:
-        with soundfile.SoundFile(stream) as file:
-            _refuse_rate(file.samplerate)
-            bits = 16 if file.subtype in SIXTEEN_BIT else 24
-            expected, rate, notes = file.frames, file.samplerate, file.extra_info
-            suffix = KEPT.get(file.format)
-            integers = file.subtype in SIXTEEN_BIT or file.subtype == "PCM_24"
-            kind = ("int16" if bits == 16 else "int32") if integers else "float64"
-            span = _span(start, end, rate, expected)
-            pcm = _read(file, kind, span)
-    except soundfile.LibsndfileError as error:
-        detail = f"libsndfile cannot read it: {error.error_string}"
-        raise BadAudio("undecodable", detail) from error
-    except BadAudio:
-        raise
-    except (RuntimeError, ValueError, OverflowError) as error:
-        raise BadAudio("undecodable", f"libsndfile cannot read it: {error}") from error
+    stream = Metered(io.BytesIO(data) if isinstance(data, bytes) else data)
+    with _opened(stream) as file:
+        bits = 16 if file.subtype in SIXTEEN_BIT else 24
+        expected, rate, notes = file.frames, file.samplerate, file.extra_info
+        suffix = KEPT.get(file.format)
+        integers = file.subtype in SIXTEEN_BIT or file.subtype == "PCM_24"
+        kind = ("int16" if bits == 16 else "int32") if integers else "float64"
+        span = _span(start, end, rate, expected)
+        pcm = _read(file, kind, span)
     if span is None:
         _refuse_truncated(notes, _promised(stream, expected), len(pcm))
     elif len(pcm) < span[1] - span[0]:
@@ -120,6 +116,35 @@ def decode(
     if not len(pcm):
         raise BadAudio("empty", "the file holds no samples")
     return Recording(pcm, rate, bits, suffix)
+
+
+class _Onward(soundfile.SoundFile):
+    """A file read from front to back. soundfile would seek to where it is after every block, which
+    costs FLAC reads, and MP3 the exact samples, while libmpg123 complains on the terminal.
+    """
+
+    def seekable(self) -> bool:
+        """Not to soundfile's own bookkeeping; `seek` works all the same."""
+        return False
+
+
+@contextmanager
+def _opened(stream: Metered) -> Iterator[soundfile.SoundFile]:
+    """A file as libsndfile reads it; BadAudio for whatever it cannot."""
+    try:
+        refuse_bomb(stream)
+        with _Onward(stream) as file:
+            _refuse_rate(file.samplerate)
+            yield file
+    except BadAudio:
+        raise
+    except (RuntimeError, ValueError, OverflowError) as error:  # LibsndfileError is the first
+        if stream.stopped:
+            raise BadAudio(*stream.stopped) from error
+        detail = getattr(error, "error_string", error)
+        raise BadAudio("undecodable", f"libsndfile cannot read it: {detail}") from error
+    if stream.stopped:
+        raise BadAudio(*stream.stopped)
 
 
 @dataclass(frozen=True)
@@ -134,17 +159,9 @@ class Header:
 
 def header(data: bytes | BinaryIO) -> Header:
     """A file's own words; BadAudio where it has none that make sense."""
-    stream = io.BytesIO(data) if isinstance(data, bytes) else data
-    try:
-        with soundfile.SoundFile(stream) as file:
-            _refuse_rate(file.samplerate)
-            frames, notes = file.frames, file.extra_info
-            suffix = KEPT.get(file.format)
-            found = Header(frames, file.samplerate, file.channels, suffix)
-    except (RuntimeError, ValueError, OverflowError) as error:  # LibsndfileError is the first
-        if isinstance(error, BadAudio):
-            raise
-        raise BadAudio("undecodable", f"libsndfile cannot read it: {error}") from error
+    with _opened(Metered(io.BytesIO(data) if isinstance(data, bytes) else data)) as file:
+        notes, suffix = file.extra_info, KEPT.get(file.format)
+        found = Header(file.frames, file.samplerate, file.channels, suffix)
     _refuse_truncated(notes, 0, 0)
     if not found.frames:
         raise BadAudio("empty", "the file holds no samples")
@@ -169,23 +186,22 @@ def _read(file: soundfile.SoundFile, kind: str, span: tuple[int, int] | None) ->
 
     BadAudio("too_long") once there are more than MOST.
     """
-    wanted = UNKNOWN
+    most, at_once = MOST // file.channels, min(BLOCK, AT_ONCE // file.channels)
+    wanted = file.frames
     if span is not None:
         file.seek(span[0])
         wanted = span[1] - span[0]
-    most = MOST // file.channels
-    blocks = [np.zeros((0, file.channels), kind)]
+    pcm = np.empty((min(wanted, most), file.channels), kind)  # takes no memory until it is filled
     found = 0
-    while len(block := file.read(min(BLOCK, wanted - found), dtype=kind, always_2d=True)):
-        found += len(block)
-        if found > most:
-            raise BadAudio(
-                "too_long",
-                f"expected at most {most} samples ({most / file.samplerate:.0f} s), found more: "
-                "cut the recording into stretches, by a manifest's start and end",
-            )
-        blocks.append(block)
-    return np.concatenate(blocks) if len(blocks) != 2 else blocks[1]
+    while count := len(file.read(out=pcm[found : found + at_once])):
+        found += count
+    if wanted > found == most and len(file.read(1, dtype=kind, always_2d=True)):
+        raise BadAudio(
+            "too_long",
+            f"expected at most {most} samples ({most / file.samplerate:.0f} s), found more: "
+            "cut the recording into stretches, by a manifest's start and end",
+        )
+    return pcm if found == len(pcm) else pcm[:found].copy()
 
 
 def _refuse_rate(rate: int) -> None:
@@ -201,7 +217,7 @@ def storable(rate: int) -> bool:
     return rate <= COARSE or rate % 10 == 0
 
 
-def _promised(stream: BinaryIO, frames: int) -> int:
+def _promised(stream: Metered, frames: int) -> int:
     """How many samples the header promises; 0 where it does not say."""
     stream.seek(0)
     start = stream.read(4096)
@@ -237,11 +253,19 @@ def pick(recording: Recording, channels: str | int) -> NDArray:
     if count == 1:
         return recording.pcm[:, 0]
     if channels == "mono":
-        return np.asarray(recording.samples.mean(axis=1))
+        return _mean(recording.pcm)
     if count > CHANNELS:
         detail = f"expected at most {CHANNELS} channels, found {count}: mix or pick them"
         raise BadAudio("too_many_channels", detail)
     return recording.pcm
+
+
+def _mean(pcm: NDArray) -> Signal:
+    """(time,) mean of the channels; as floats there is only ever a block of them in memory."""
+    mean = np.empty(len(pcm))
+    for at in range(0, len(pcm), BLOCK):
+        mean[at : at + BLOCK] = to_float(pcm[at : at + BLOCK]).mean(axis=1)
+    return mean
 
 
 def resample(signal: NDArray, rate: int, new_rate: int) -> NDArray:
@@ -252,7 +276,14 @@ def resample(signal: NDArray, rate: int, new_rate: int) -> NDArray:
 
 
 def resample_pcm(signal: NDArray, rate: int, new_rate: int) -> NDArray:
-    """The same for integers as `Recording.pcm` holds them: floats only where it must be."""
+    """The same for integers as `Recording.pcm` holds them: floats only where it must be.
+
+    BadAudio("too_long") where that makes more than MOST samples.
+    """
+    if signal.size / rate * new_rate > MOST:
+        seconds = len(signal) / rate
+        detail = f"expected at most {MOST} samples, found {seconds:.0f} s to become {new_rate} Hz"
+        raise BadAudio("too_long", f"{detail}: cut the recording into stretches")
     return signal if rate == new_rate else resample(to_float(signal), rate, new_rate)
 
 
@@ -261,12 +292,15 @@ def quantise(signal: NDArray, bits: int) -> tuple[NDArray, int]:
     if signal.dtype == (np.int16 if bits == 16 else np.int32):
         return signal, 0
     full_scale = float(1 << (bits - 1))
-    scaled = np.rint(to_float(signal) * full_scale)
-    clipped = int(np.count_nonzero((scaled > full_scale - 1) | (scaled < -full_scale)))
-    limited = np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
-    if bits == 16:
-        return limited.astype(np.int16), clipped
-    return limited.astype(np.int32) << 8, clipped
+    pcm = np.empty(signal.shape, np.int16 if bits == 16 else np.int32)
+    clipped = 0
+    for at in range(0, len(signal), BLOCK):  # floats are large: only ever a block of them
+        scaled = to_float(signal[at : at + BLOCK]) * full_scale
+        np.rint(scaled, out=scaled)
+        clipped += int(np.count_nonzero((scaled > full_scale - 1) | (scaled < -full_scale)))
+        pcm[at : at + BLOCK] = np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
+    pcm <<= 0 if bits == 16 else 8
+    return pcm, clipped
 
 
 @dataclass(frozen=True)
