@@ -57,14 +57,15 @@ class Originals:
         path = path_of(sound)
         try:
             where = self._inside(path)
+            found = where.stat()
+            if not S_ISREG(found.st_mode):  # opening a pipe would wait, reading a device never end
+                raise BadAudio("missing_file", f"{path!r} is a folder, a pipe or a device, no file")
             if isinstance(sound, InTar):
-                return _member(where, sound)
+                return _member(where, sound, found.st_size)
             if isinstance(sound, InTable):
                 return self._cell(where, sound)
-            if where.stat().st_size > IN_MEMORY:
-                return where.open("rb")
-            return _whole(where)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            return where.open("rb") if found.st_size > IN_MEMORY else _whole(where)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BadAudio("missing_file", f"no file at {path!r}") from error
         except OSError as error:
             raise BadAudio("unreadable", f"{path}: {error.strerror or error}") from error
@@ -92,7 +93,7 @@ class Originals:
 
     def _cell(self, where: Path, sound: InTable) -> bytes:
         column = self._column(where, sound)
-        if sound.row >= len(column):
+        if not 0 <= sound.row < len(column):
             raise BadAudio("missing_file", f"{sound.path} has no row {sound.row} in its group")
         value = column[sound.row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
@@ -107,9 +108,9 @@ class Originals:
             try:
                 with pq.ParquetFile(where) as file:
                     table = file.read_row_group(sound.group, columns=[sound.column])
-            except pa.ArrowException as error:
+                self._groups[name] = table.column(0)
+            except (pa.ArrowException, IndexError) as error:
                 raise BadAudio("unreadable", f"{sound.path}: {error}") from error
-            self._groups[name] = table.column(0)
             while len(self._groups) > 1 and sum(c.nbytes for c in self._groups.values()) > CACHED:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(name)
@@ -125,10 +126,9 @@ def _whole(where: Path) -> bytes:
         return file.read()
 
 
-def _member(where: Path, sound: InTar) -> bytes | BinaryIO:
-    """A tar's member; never more than the tar holds, whatever its header claims."""
-    size = where.stat().st_size
-    if sound.offset + sound.length > size:
+def _member(where: Path, sound: InTar, size: int) -> bytes | BinaryIO:
+    """A tar's member; never more than the tar of that size holds, whatever its header claims."""
+    if not 0 <= sound.offset <= sound.offset + sound.length <= size:
         detail = f"{sound.path}: a member ends at byte {sound.offset + sound.length} of {size}"
         raise BadAudio("truncated", detail)
     if sound.length > IN_MEMORY:
