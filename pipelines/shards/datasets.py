@@ -6,6 +6,7 @@ datasets/<name>/    dataset.json · index.parquet · failures.parquet
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -20,12 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import audio, stores
+from pipelines.audio import BadAudio
 from pipelines.records import SCHEMA_VERSION, Domain, Failure, LostWork, RealEarError, digest
+from pipelines.schema import NAME
 from pipelines.shards import sidecars
+from pipelines.shards.sidecars import DamagedShard
 from pipelines.shards.tars import Member
 
 CARD, INDEX, FAILURES = "dataset.json", "index.parquet", "failures.parquet"
 HEARD = "audio"  # the role of what a model hears; its references are s1, s2…, clean, noise
+STEM = re.compile(rf"{NAME.rstrip('$')}-[0-9]{{6,9}}")  # a shard's name, which becomes a path
 SOUNDS = frozenset({"flac", "wav", "ogg", "mp3"})  # what a sound's member may end in
 
 _MEMBER = pa.struct([("name", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
@@ -124,9 +129,12 @@ def write_table(target: str, table: pa.Table) -> None:
 
 
 def read_table(path: str) -> pa.Table:
-    """The whole of a Parquet file."""
+    """The whole of a Parquet file; DamagedShard where it is none."""
     with stores.open_read(path) as file:
-        return pq.read_table(file)
+        try:
+            return pq.read_table(file)
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedShard(f"{path} cannot be read: {error}: make it again") from error
 
 
 def read_rows(path: str) -> list[Row]:
@@ -135,14 +143,27 @@ def read_rows(path: str) -> list[Row]:
 
 
 def to_rows(table: pa.Table) -> list[Row]:
-    """Rows of an index table."""
-    rows = []
-    for record in table.to_pylist():
-        record.pop("schema_version")
-        record["labels"] = json.loads(record["labels"])
-        record["members"] = tuple(Member(**member) for member in record["members"])
-        rows.append(Row(**record))
-    return rows
+    """Rows of an index table; DamagedShard where they are not such as RealEar writes."""
+    if not table.schema.equals(INDEX_SCHEMA):
+        raise DamagedShard("expected the columns of an index, found others: make the dataset again")
+    try:
+        return [_row(record) for record in table.to_pylist()]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedShard(f"an index row is damaged: {error}: make the dataset again") from error
+
+
+def _row(record: dict[str, Any]) -> Row:
+    """A row of an index; ValueError or TypeError where it leads anywhere but into a shard."""
+    del record["schema_version"]
+    record["labels"] = dict(json.loads(record["labels"]))
+    record["members"] = tuple(Member(**member) for member in record["members"])
+    row = Row(**record)
+    if not STEM.fullmatch(row.shard):
+        raise ValueError(f"{row.shard!r:.80} is no shard")
+    for member in row.members:
+        if member.offset < 0 or member.length < 0:
+            raise ValueError(f"{member.length} bytes from byte {member.offset} are no member")
+    return row
 
 
 def write_failures(target: str, failures: Sequence[tuple[str, Failure]]) -> None:
@@ -251,21 +272,20 @@ def finish(folder: str, about: About, stems: Sequence[str], inputs: str) -> Card
 
 
 def homes(folder: str, cutting: Mapping[str, Any]) -> dict[str, str]:
-    """Key to shard of what stands already, refused clips too; empty where nothing stands, or where
-    it was cut to other sizes.
+    """Key to shard of what stands already, refused clips too; empty where nothing stands that can
+    be read, or where it was cut to other sizes.
     """
-    try:
-        card = read_card(folder)
-    except RealEarError:
-        return {}
-    if dict(card.cutting) != dict(cutting):
-        return {}
     found: dict[str, str] = {}
-    for name in (INDEX, FAILURES):
-        if stores.exists(f"{folder}/{name}"):
-            table = read_table(f"{folder}/{name}")
-            found |= zip(table["key"].to_pylist(), table["shard"].to_pylist(), strict=True)
-    return found
+    try:
+        if dict(read_card(folder).cutting) != dict(cutting):
+            return {}
+        for name in (INDEX, FAILURES):
+            if stores.exists(f"{folder}/{name}"):
+                table = read_table(f"{folder}/{name}")
+                found |= zip(table["key"].to_pylist(), table["shard"].to_pylist(), strict=True)
+    except (RealEarError, KeyError):
+        return {}
+    return found if all(STEM.fullmatch(str(stem)) for stem in set(found.values())) else {}
 
 
 def _drop_others(folder: str, name: str, stems: set[str]) -> None:
@@ -288,7 +308,10 @@ def read_card(folder: str) -> Card:
         record["shards"] = tuple(Shard(**shard) for shard in record["shards"])
         record["notes"] = tuple(record["notes"])
         card = Card(**record)
-    except (ValueError, KeyError, TypeError) as error:
+        for name in (f"{card.name}-000000", *(shard.stem for shard in card.shards)):
+            if not STEM.fullmatch(name):  # it would become a path
+                raise ValueError(f"{name!r:.80} is no shard")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RealEarError(f"{where} is not a dataset's card: {error!r}: make it again") from error
     if card.schema_version != SCHEMA_VERSION:
         raise RealEarError(
@@ -316,6 +339,9 @@ class Clip:
         """
         others = {member.name: member for member in self.row.members}
         member = self.row.sounds.get(name) or others[name]
+        if member.offset + member.length > self.file.seek(0, io.SEEK_END):
+            where = f"{member.name} of {self.row.key!r} in {self.row.shard}.tar"
+            raise DamagedShard(f"{where} lies beyond the shard's end: make the dataset again")
         self.file.seek(member.offset)
         return self.file.read(member.length)
 
@@ -323,15 +349,22 @@ class Clip:
         """A sound's samples, the mean of its channels, (time,) float64, at a rate in Hz (None: as
         stored).
         """
-        signal, rate = audio.read_signal(self.read(role))
+        signal, rate = self._decoded(role)
         mono = signal if signal.ndim == 1 else signal.mean(axis=1)
         return audio.resample(mono, rate, sample_rate or rate)
 
     def channels(self, role: str = HEARD, sample_rate: int | None = None) -> audio.Signal:
         """A sound's channels, (channels, time) float64, at a rate in Hz (None: as stored)."""
-        signal, rate = audio.read_signal(self.read(role))
+        signal, rate = self._decoded(role)
         every = signal[:, None] if signal.ndim == 1 else signal
         return audio.resample(every, rate, sample_rate or rate).T
+
+    def _decoded(self, role: str) -> tuple[audio.Signal, int]:
+        try:
+            return audio.read_signal(self.read(role))
+        except BadAudio as error:
+            where = f"{role} of {self.row.key!r} in {self.row.shard}.tar"
+            raise DamagedShard(f"{where} is no sound: {error}: make the dataset again") from error
 
     def sources(self, sample_rate: int | None = None) -> audio.Signal:
         """The separate sources, (sources, time) float64; KeyError where there are none."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from pipelines import stores
+from pipelines.records import RealEarError
 
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes
 RECORD = tarfile.RECORDSIZE  # 10,240 bytes: a tar's length is a multiple of it
@@ -57,13 +59,31 @@ class TarWriter:
 
 
 def scan(path: str) -> dict[str, dict[str, Member]]:
-    """Key to member name to place, read from a tar's headers alone."""
+    """Key to member name to place, read from a tar's headers alone; RealEarError where they are
+    not such as TarWriter writes. No header is trusted with memory, whatever length it claims.
+    """
     found: dict[str, dict[str, Member]] = {}
-    with stores.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        for info in tar:
-            key, _, name = info.name.partition(".")
-            found.setdefault(key, {})[name] = Member(name, info.offset_data, info.size)
+    with stores.open_read(path) as file:
+        size, at = file.seek(0, io.SEEK_END), 0
+        while (info := _header(file, path, at)) is not None:
+            member = Member(info.name.partition(".")[2], at + BLOCK, info.size)
+            at += BLOCK + info.size + -info.size % BLOCK
+            if info.type != tarfile.REGTYPE or info.size < 0 or at > size:
+                raise RealEarError(f"{path}: expected a whole file at byte {member.offset - BLOCK}")
+            found.setdefault(info.name.partition(".")[0], {})[member.name] = member
     return found
+
+
+def _header(file: BinaryIO, path: str, at: int) -> tarfile.TarInfo | None:
+    """The header at an offset; None at the end mark."""
+    file.seek(at)
+    block = file.read(BLOCK)
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        if len(block) == BLOCK and not any(block):
+            return None
+        raise RealEarError(f"{path}: expected a tar's header at byte {at}: {error}") from error
 
 
 def samples(path: str) -> Iterator[tuple[str, dict[str, bytes]]]:
