@@ -35,7 +35,7 @@ MOST = 1 << 27  # samples × channels of one clip, 2.3 h of mono at 16 kHz: a gi
 # blocks only (0xFFFFFFFF by ffmpeg, 0x7FFFF000 by SoX, 0x7FFFFF00 or 0x80000000 by arecord).
 STREAMED = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 UNKNOWN = 1 << 40  # samples, 795 days at 16 kHz; libsndfile's "no length given" lies far above
-LATE = 0.01  # s that a stretch may end after the recording: times in tables are rounded
+LATE = 0.5  # s that a stretch may end after the recording, as Kaldi's extract-segments has it
 # libsndfile's names of the formats that every reader of WebDatasets knows, and their suffixes.
 KEPT = {"WAV": "wav", "WAVEX": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
 SIXTEEN_BIT = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"}
@@ -360,7 +360,9 @@ def keep_unheard(data: bytes, found: Header) -> Encoded:
 def _measure(pcm: NDArray, sample_rate: int) -> Measured:
     """Levels, loudness, clipping, silence and bandwidth; float32 holds 24 bits."""
     scale = {"int16": 2.0**-15, "int32": 2.0**-31}.get(pcm.dtype.name, 1.0)
-    return measure(np.multiply(pcm, np.float32(scale), dtype=np.float32), sample_rate)
+    samples = pcm.astype(np.float32)
+    samples *= np.float32(scale)
+    return measure(samples, sample_rate)
 
 
 def _content(pcm: NDArray, sample_rate: int, bits: int) -> str:

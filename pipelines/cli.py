@@ -184,7 +184,7 @@ def prepare(
     runner: Runner = "local",
 ) -> None:
     """Recordings in, verified WebDataset shards out, every file accounted for."""
-    from pipelines import make, schema, single
+    from pipelines import arguments, make, schema
     from pipelines.config import DatasetConfig, parse_name
 
     given: dict[str, object] = {
@@ -196,7 +196,7 @@ def prepare(
     given |= {"text": _text(text, text_label)}
     values = {
         "domain": domain,
-        "corpus": single.corpus(folder, reader, option or [], given),
+        "corpus": arguments.corpus(folder, reader, option or [], given),
         "sample_rate": sample_rate,
         "channels": int(channels) if channels.isdigit() else channels,
         "format": form,
@@ -319,9 +319,9 @@ def verify(
     runner: Runner = "local",
 ) -> None:
     """Compare every byte of a dataset with its index, sidecars and card; decode every clip."""
-    from pipelines import single
+    from pipelines import reports
 
-    single.verify(dataset, against, Workspace(out), _engine(context, runner, workers))
+    reports.verify(dataset, against, Workspace(out), _engine(context, runner, workers))
 
 
 @app.command()

@@ -40,7 +40,7 @@ def describe(where: str, workspace: Workspace, *, with_audio: bool) -> Path:
     `where`: the dataset's folder or its name in the workspace; RealEarError for none such.
     `with_audio` puts a few clips into the page though the card does not say that it may be done.
     """
-    from pipelines.single import find  # brings Beam
+    from pipelines.arguments import find  # brings Beam
 
     made = find(where, workspace)
     table = read_index(made.folder)

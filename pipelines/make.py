@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from pipelines import corpora, generate, prepare, transforms
+from pipelines import corpora, prepare, transforms
 from pipelines.config import DatasetConfig
 from pipelines.engines import Engine
 from pipelines.records import Part, RealEarError, ToleranceExceeded, digest
@@ -40,6 +40,8 @@ class Plan:
 def check(name: str, config: DatasetConfig) -> None:
     """RealEarError for whatever is wrong about a dataset and shows before anything is made."""
     if config.recipe is not None:
+        from pipelines import generate  # recipes bring scipy.signal, which is a second to import
+
         generate.check(name, config)
     elif config.corpus is not None:
         corpora.create(dict(config.corpus), f"datasets.{name}.corpus")
@@ -82,6 +84,8 @@ def _plan(
     homes: Mapping[str, str],
 ) -> Plan:
     if config.recipe is not None:
+        from pipelines import generate
+
         parts, notes = generate.plan(name, folder, config, others, homes)
         return Plan(parts, generate.make_shard, _about(name, config, notes))
     corpus = corpora.create(dict(config.corpus or {}), f"datasets.{name}.corpus")

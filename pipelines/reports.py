@@ -1,4 +1,4 @@
-"""Reports: what a verification found, on the terminal."""
+"""Reports: a verification from the command line, and what it found, on the terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines import verify as verifying
+from pipelines.arguments import find
+from pipelines.engines import Engine
+from pipelines.records import RealEarError
 from pipelines.shards.datasets import Card
 from pipelines.verify import Verified
+from pipelines.workspace import Workspace
 
 MOST = 20  # lines of a kind before the rest is counted
+
+
+def verify(dataset: str, against: str | None, workspace: Workspace, engine: Engine) -> None:
+    """Look at every byte of a dataset, say what was found; RealEarError if anything is wrong."""
+    made = find(dataset, workspace)
+    other = find(against, workspace) if against else None
+    found = verifying.verify(made, workspace, engine)
+    verified(made.card, found)
+    if other is not None:
+        shared(made.card, other.card, verifying.shared(made, other))
+    if found.problems:
+        raise RealEarError(
+            f"dataset {made.card.name!r}: {len(found.problems)} problems in {made.folder}: remove "
+            "the sidecars (.json) of the shards named above and make the dataset again"
+        )
 
 
 def verified(card: Card, found: Verified) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import metrics
@@ -13,8 +11,8 @@ import models
 from leaderboards import boards, terminal
 from leaderboards.records import Comparison, DatasetInfo
 from pipelines import predict as predicting
-from pipelines import publish, reports, score, stores, submit, tasks, timings, transforms
-from pipelines import verify as verifying
+from pipelines import publish, score, submit, tasks, timings, transforms
+from pipelines.arguments import find, words
 from pipelines.config import ComparisonConfig, parse_name
 from pipelines.engines import Engine
 from pipelines.evaluate import comparison_specs, score_parts
@@ -22,8 +20,6 @@ from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.publish import Cell
 from pipelines.records import DOMAINS, RealEarError, ToleranceExceeded
-from pipelines.schema import nearest
-from pipelines.shards import datasets
 from pipelines.workspace import Workspace
 
 
@@ -35,59 +31,6 @@ class Scored:
     task: str | None = None
     metrics: tuple[str, ...] = ()  # such as wer:normaliser=basic
     tolerate: float = 0.0
-
-
-def find(dataset: str, workspace: Workspace) -> Made:
-    """A prepared dataset by its folder, or by its name in the workspace."""
-    for folder in (dataset.rstrip("/"), workspace.dataset(dataset)):
-        if stores.exists(f"{folder}/{datasets.CARD}"):
-            return Made(datasets.read_card(folder), folder)
-    listed = stores.listing(f"{workspace.root}/datasets", f"*/{datasets.CARD}")
-    known = [path.split("/")[-2] for path in listed]
-    raise RealEarError(
-        f"expected a prepared dataset (a folder with {datasets.CARD}, or a name in "
-        f"{workspace.root}/datasets), found none called {dataset!r}: {nearest(dataset, known)}"
-    )
-
-
-def corpus(
-    folder: str, reader: str, settings: Sequence[str], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A reader and its options; those that the command has words of its own for are of `files`."""
-    named = {name: value for name, value in given.items() if value}
-    if reader == "files" and Path(folder).is_file():
-        reader = "manifest"
-    where = {"file": folder} if reader == "manifest" else {"folder": folder}
-    return {"reader": reader, **where, **named, **words(settings, "--set")}
-
-
-def verify(dataset: str, against: str | None, workspace: Workspace, engine: Engine) -> None:
-    """Look at every byte of a dataset, say what was found; RealEarError if anything is wrong."""
-    made = find(dataset, workspace)
-    other = find(against, workspace) if against else None
-    found = verifying.verify(made, workspace, engine)
-    reports.verified(made.card, found)
-    if other is not None:
-        reports.shared(made.card, other.card, verifying.shared(made, other))
-    if found.problems:
-        raise RealEarError(
-            f"dataset {made.card.name!r}: {len(found.problems)} problems in {made.folder}: remove "
-            "the sidecars (.json) of the shards named above and make the dataset again"
-        )
-
-
-def words(settings: Sequence[str], what: str) -> dict[str, Any]:
-    """`name=value` words as a mapping; values are JSON where they can be, else text."""
-    found = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise RealEarError(f"{what}: expected name=value, found {setting!r}")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 def predict(
