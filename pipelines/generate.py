@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.config import DatasetConfig
     from pipelines.make import Made
 
-VERSION = "2"  # bump when the same rows would render otherwise
+VERSION = "3"  # bump when the same rows would render otherwise
 RECIPES = {
     "readings": "texts read aloud by espeak-ng in many voices",
     "scenes": "clips of single talkers in rooms, in noise, on top of each other",
@@ -188,7 +188,7 @@ def _read(job: Rendering) -> Iterator[Sample | Failure]:
                 continue
             yield Sample(
                 key=row.key,
-                sounds={"audio": rendered.audio},
+                sounds=rendered.sounds,
                 sample_rate=rendered.sample_rate,
                 cluster=f"{job.corpus}/{row.voice}",
                 pair=row.key,
@@ -232,22 +232,17 @@ class _Stage:
 
 
 def _scene_sample(row: scenes.Scene, rendered: Rendered, talkers: Sequence[Row]) -> Sample:
-    sounds = {"audio": rendered.audio}
-    if rendered.clean is not None:
-        sounds["clean"] = rendered.clean
-    for number, source in enumerate(rendered.sources if rendered.sources is not None else (), 1):
-        sounds[f"s{number}"] = source
     alone = talkers[0] if len(talkers) == 1 else None
     return Sample(
         key=row.key,
-        sounds=sounds,
+        sounds=rendered.sounds,
         sample_rate=rendered.sample_rate,
         # A mixture belongs to all of its talkers; with one talker a scene is that talker's clip.
         cluster="+".join(sorted(talker.cluster for talker in talkers)),
         pair=(alone.pair or alone.key) if alone else row.key,
         speaker="+".join(talker.speaker or "" for talker in talkers) or None,
         text=row.text,
-        labels=_labels(row),
+        labels={**_labels(row), **rendered.labels},
         provenance={"row": row.model_dump(mode="json")},
     )
 

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
 import pydantic
+from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict
 
 KEY_LENGTH = 80  # characters of a key, at most: a tar name holds 100 with its suffixes
@@ -45,17 +46,27 @@ class Rendered:
     """A clip as made.
 
     Attributes:
-        audio: (time,) float64 in [-1, 1], what a model hears.
-        sources: (sources, time) float64, the talkers as they sound in `audio`; None where the clip
-            has a single talker.
-        clean: (time,) float64, the single talker without the noise; None where there is none.
-        sample_rate: Hz, of all three.
+        sounds: (time,) int16 by role, all of one length. `audio` is what a model hears; `s1`,
+            `s2`… the talkers as they sound in it, `noise` the rest: they add up to `audio`, or
+            to `pre` where a channel came after the sum. `clean` is a single talker without the
+            noise; `s1_dry` and `s1_early` are a talker in a room without the room, and with its
+            first 50 ms only.
+        sample_rate: Hz, of all of them.
+        labels: what the clip is sliced by, as found in what was made.
     """
 
-    audio: np.ndarray
-    sources: np.ndarray | None
-    clean: np.ndarray | None
+    sounds: Mapping[str, NDArray[np.int16]]
     sample_rate: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def quantised(signal: NDArray[np.float64]) -> NDArray[np.int16]:
+    """(…, time) in [-1, 1) rounded to 16 bits, half to even; ValueError if it would clip."""
+    steps = np.rint(signal * 32_768.0)
+    if steps.size and not (steps.min() >= -32_768.0 and steps.max() <= 32_767.0):
+        peak = np.abs(signal).max()
+        raise ValueError(f"expected samples in [-1, 1), found a peak of {peak:.3f}: turn it down")
+    return steps.astype(np.int16)
 
 
 def _bytes(*parts: str | int) -> bytes:

@@ -16,6 +16,7 @@ from pipelines.recipes.base import (
     Row,
     generator,
     key_of,
+    quantised,
     refuse_twins,
     uniform,
 )
@@ -188,7 +189,7 @@ def render(reading: Reading, speaker: espeak.Speaker) -> Rendered:
     """Read one row aloud.
 
     The speech is brought to the row's rate by soxr at HQ and to -25 dBFS, with 0.15 s of silence
-    (the floor) at both ends. `clean` and `sources` are None: nothing was mixed.
+    (the floor) at both ends. `audio` is the only sound: nothing was mixed.
 
     Raises:
         ValueError: espeak-ng finds nothing to say in the text.
@@ -205,7 +206,7 @@ def render(reading: Reading, speaker: espeak.Speaker) -> Rendered:
     audio = np.pad(speech, round(EDGE_SECONDS * reading.sample_rate))
     audio += _floor(reading, audio.size)
     audio *= headroom(audio)
-    return Rendered(audio=audio, sources=None, clean=None, sample_rate=reading.sample_rate)
+    return Rendered({"audio": quantised(audio)}, reading.sample_rate)
 
 
 def _floor(reading: Reading, size: int) -> np.ndarray:

@@ -10,8 +10,8 @@ speech. Conventions:
   or to denoise, not to dereverberate. What would sound on after the clip's end is cut off.
 - Noise is added at the microphone, without the room. Its SNR is measured against the sum of the
   talkers over the whole clip.
-- One common gain turns everything down where the mixture's peak passes 0.95. So the talkers and the
-  noise always add up to the audio, before it is stored in fewer bits.
+- One common gain turns everything down where the mixture's peak passes 0.95. Then the talkers and
+  the noise are rounded to 16 bits each and summed, so that they add up to the audio exactly.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pipelines.recipes.base import (
     Row,
     generator,
     key_of,
+    quantised,
     refuse_twins,
     seed_of,
     uniform,
@@ -289,23 +290,24 @@ def render(scene: Scene, read: Read) -> Rendered:
             asked once for each of `scene.source_keys`.
 
     Returns:
-        the audio; with one talker `clean`, its image without the noise; with more, `sources` in
-        the order of the row.
+        the audio; with one talker `clean`, its image without the noise; with more, `s1`, `s2`… in
+        the order of the row; `noise` where there is some. They add up to the audio, exactly.
 
     Raises:
         ValueError: a source is empty, silent, not finite or not of one channel.
     """
     talkers = _together(scene, [_signal(read, talker.key) for talker in scene.talkers])
     speech = np.sum(talkers, axis=0)
-    audio = speech + _noise_signal(scene, speech, read)
-    gain = headroom(audio)
-    single = len(scene.talkers) == 1
-    return Rendered(
-        audio=audio * gain,
-        sources=None if single else talkers * gain,
-        clean=talkers[0] * gain if single else None,
-        sample_rate=scene.sample_rate,
-    )
+    added = _noise_signal(scene, speech, read)
+    gain = headroom(speech + added)
+    images = quantised(talkers * gain)
+    sounds = {f"s{number}": image for number, image in enumerate(images, 1)}
+    if len(images) == 1:
+        sounds = {"clean": images[0]}
+    if scene.noise is not None:
+        sounds["noise"] = quantised(added * gain)
+    audio = np.stack(list(sounds.values())).sum(axis=0, dtype=np.int16)
+    return Rendered({"audio": audio, **sounds}, scene.sample_rate)
 
 
 def _signal(read: Read, key: str) -> np.ndarray:

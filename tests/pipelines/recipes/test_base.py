@@ -14,6 +14,7 @@ from pipelines.recipes.base import (
     Recipe,
     generator,
     key_of,
+    quantised,
     refuse_twins,
     seed_of,
     uniform,
@@ -82,3 +83,14 @@ def test_recipes_refuse_what_they_do_not_know():
 def test_the_sentences_are_forty_short_ones():
     assert len(set(SENTENCES)) == 40
     assert all(6 <= len(sentence.split()) <= 10 for sentence in SENTENCES)
+
+
+@given(st.lists(st.integers(-32_768, 32_767)))
+def test_sixteen_bits_come_back_as_they_were(steps):
+    np.testing.assert_array_equal(quantised(np.array(steps) / 32_768), np.array(steps, np.int16))
+
+
+@pytest.mark.parametrize("sample", [1.0, -1.0001, np.nan, np.inf])
+def test_what_sixteen_bits_do_not_hold_is_refused(sample):
+    with pytest.raises(ValueError, match=r"samples in \[-1, 1\)"):
+        quantised(np.array([[0.0, sample]]))
