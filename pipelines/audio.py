@@ -20,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from metrics.recording import Measured, measure
+from metrics.recording import LARGEST, Measured, measure
 from pipelines.untrusted import Metered, refuse_bomb
 
 Signal = NDArray[np.float64]
@@ -96,8 +96,8 @@ def decode(
     """Decode a file, or the stretch from `start` to `end` (seconds) of it.
 
     BadAudio("undecodable" | "truncated" | "bad_sample_rate" | "empty" | "too_long" | "endless" |
-    "unreadable" | "segment_outside"). Without a stretch the whole file is read, and its length
-    checked.
+    "unreadable" | "out_of_range" | "segment_outside"). Without a stretch the whole file is read,
+    and its length checked.
     """
     stream = Metered(io.BytesIO(data) if isinstance(data, bytes) else data)
     with _opened(stream) as file:
@@ -115,6 +115,7 @@ def decode(
         raise BadAudio("truncated", f"the stretch ends at {end} s, the sound at {found:.3f} s")
     if not len(pcm):
         raise BadAudio("empty", "the file holds no samples")
+    _refuse_absurd(pcm)
     return Recording(pcm, rate, bits, suffix)
 
 
@@ -236,6 +237,14 @@ def _refuse_truncated(notes: str, expected: int, found: int) -> None:
         raise BadAudio("truncated", "the Ogg stream ends before its last page does")
     if found < expected:
         raise BadAudio("truncated", f"the header promises {expected} samples, {found} are there")
+
+
+def _refuse_absurd(pcm: NDArray) -> None:
+    """Damaged floats may be anything; NaN and infinite ones are told by their own reason."""
+    if pcm.dtype == np.float64:
+        peak = max(-pcm.min(), pcm.max())
+        if LARGEST < peak < np.inf:
+            raise BadAudio("out_of_range", f"expected samples within ±1, found up to {peak:g}")
 
 
 def pick(recording: Recording, channels: str | int) -> NDArray:
