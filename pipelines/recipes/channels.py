@@ -309,17 +309,17 @@ def passed(row: ChannelRow, signal: np.ndarray, sample_rate: int) -> Passed:
     heard = resampled(_device(row, signal, sample_rate), sample_rate, rate)
     if row.band_hz is not None:
         heard = shaped(heard, rate, band(*row.band_hz))
-    gain = 1.0
+    gain_db = 0.0
     if row.codec is not None:
-        gain = _turned_down(heard)
-        heard = coded(row.codec, heard * gain, rate)
+        gain_db = turned_down_db(heard)
+        heard = coded(row.codec, heard * decibels(gain_db), rate)
     if row.loss is not None:
         heard = without_lost(row.loss, heard, rate)
     heard = fitted(resampled(heard, rate, sample_rate), signal.size)
-    last = _turned_down(heard)
-    gain_db = 20.0 * math.log10(gain * last)
+    last_db = turned_down_db(heard)
+    gain_db += last_db
     said = {"channel_gain_db": f"{gain_db:.2f}"} if gain_db else {}
-    return Passed(heard * last, gain_db, labels(row) | said)
+    return Passed(heard * decibels(last_db), gain_db, labels(row) | said)
 
 
 def _device(row: ChannelRow, signal: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -336,10 +336,10 @@ def _device(row: ChannelRow, signal: np.ndarray, sample_rate: int) -> np.ndarray
     return heard
 
 
-def _turned_down(signal: np.ndarray) -> float:
-    """The gain that brings a peak beyond 16 bits' full scale to 0.95; 1 for every other."""
+def turned_down_db(signal: np.ndarray) -> float:
+    """The gain in dB that brings a peak beyond 16 bits' full scale to 0.95; 0 for every other."""
     peak = float(np.max(np.abs(signal), initial=0.0))
-    return PEAK / peak if peak > _FULL else 1.0
+    return 20.0 * math.log10(PEAK / peak) if peak > _FULL else 0.0
 
 
 def saturated(signal: np.ndarray, sample_rate: int, drive_db: float) -> np.ndarray:
@@ -362,4 +362,4 @@ def clipped(signal: np.ndarray, *, share: float) -> np.ndarray:
     if not sounding.size:
         return signal.copy()
     level = float(np.quantile(sounding, 1.0 - share))
-    return np.clip(signal, -level, level)
+    return np.asarray(np.clip(signal, -level, level))

@@ -1,4 +1,4 @@
-"""Spectra: filters without phase, so that nothing moves in time."""
+"""Spectra: filters without phase, bands removed, frequencies moved; nothing moves in time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.fft
 import scipy.interpolate
+import scipy.signal
 
 PADDING_SECONDS = 0.5  # of zeros, for the filter's tail not to come round
+WINDOW_SECONDS = 0.032  # of the short-time Fourier transform
 ORDER = 8  # of the Butterworth low- and high-passes, applied forwards and backwards
 
 Gain = Callable[[np.ndarray], np.ndarray]  # (frequencies,) Hz -> (frequencies,) amplitude factors
@@ -57,3 +59,46 @@ def curve(points: Sequence[tuple[float, float]]) -> Gain:
         return np.asarray(10.0 ** (pieces(inside) / 20.0))
 
     return gain
+
+
+def shifted(signal: np.ndarray, sample_rate: int, hz: float) -> np.ndarray:
+    """A signal (time,) with every frequency moved by `hz` (single sideband): the same length.
+
+    What would leave 0 Hz to half the rate is taken away, so nothing folds back.
+    """
+    if not signal.size or hz == 0.0:
+        return signal.copy()
+    size = scipy.fft.next_fast_len(signal.size + round(PADDING_SECONDS * sample_rate), real=True)
+    spectrum = scipy.fft.rfft(signal, size)
+    frequencies = scipy.fft.rfftfreq(size, 1.0 / sample_rate)
+    moved = frequencies + hz
+    spectrum[(moved < 0.0) | (moved > sample_rate / 2)] = 0.0
+    one_sided = np.zeros(size, dtype=np.complex128)
+    one_sided[1 : frequencies.size] = 2.0 * spectrum[1:]
+    one_sided[0] = spectrum[0]
+    if size % 2 == 0:
+        one_sided[size // 2] = spectrum[-1]
+    analytic = scipy.fft.ifft(one_sided)[: signal.size]
+    turning = np.exp(2j * np.pi * hz / sample_rate * np.arange(signal.size))
+    return np.asarray((analytic * turning).real)
+
+
+def without_bands(
+    signal: np.ndarray, sample_rate: int, bands: Sequence[tuple[float, float]]
+) -> np.ndarray:
+    """A signal (time,) without what lies in [low, high) Hz bands: the same length.
+
+    Bins of a short-time Fourier transform (Hann windows of 32 ms, a quarter apart) are set to zero
+    and the rest added up with overlap, so an edge is about 60 Hz wide.
+    """
+    if not signal.size or not bands:
+        return signal.copy()
+    hop = max(1, round(WINDOW_SECONDS * sample_rate / 4))
+    transform = scipy.signal.ShortTimeFFT(
+        scipy.signal.windows.hann(4 * hop, sym=False), hop, sample_rate
+    )
+    padded = np.pad(signal, (0, 4 * hop))  # a clip may be shorter than a window
+    spectra = transform.stft(padded)
+    for low, high in bands:
+        spectra[(transform.f >= low) & (transform.f < high)] = 0.0
+    return np.asarray(transform.istft(spectra, k1=signal.size))
