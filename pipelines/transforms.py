@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import pydoc
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,9 +105,11 @@ class DoParts(beam.PTransform):
 
     def expand(self, root: Any) -> Any:
         """Local: one lane of parts a worker. Elsewhere the order is the runner's."""
+        # Compressed: a million clips' references would else lie in the launcher several times.
+        lanes = [zlib.compress(pickle.dumps(lane)) for lane in self._lanes()]
         parts = (
             root
-            | "List the lanes" >> beam.Create(self._lanes())
+            | "List the lanes" >> beam.Create(lanes)
             | "Parts of a lane" >> beam.FlatMap(_in_order)
         )
         if isinstance(self._work, Handling):
@@ -122,8 +126,9 @@ class DoParts(beam.PTransform):
         return [[self._parts[index] for index in lane] for lane in packed]
 
 
-def _in_order(lane: list[Part]) -> list[Part]:
-    return lane
+def _in_order(lane: bytes) -> list[Part]:
+    parts: list[Part] = pickle.loads(zlib.decompress(lane))  # our own launcher's, as Beam's are
+    return parts
 
 
 def _do(part: Part, work: Work) -> str:

@@ -242,33 +242,70 @@ class About:
 
 
 def finish(folder: str, about: About, stems: Sequence[str], inputs: str) -> Card:
-    """Join the shards' parts into index, failures and, last, the card; drop what is not listed."""
-    parts = [(stem, sidecars.check(folder, stem)) for stem in stems]
-    # As columns from end to end: a million rows as objects would fill the launcher's memory.
-    index = pa.concat_tables(
-        [INDEX_SCHEMA.empty_table(), *(read_table(f"{folder}/{stem}.parquet") for stem in stems)]
-    )
+    """Join the shards' parts into index, failures and, last, the card; drop what is not listed.
+
+    The shards' lengths are compared with their sidecars, not their bytes: those were hashed as they
+    were written, and are again by whoever reads them.
+    """
+    parts = [(stem, sidecars.check_size(folder, stem)) for stem in stems]
     failures = [(stem, failure) for stem, part in parts for failure in part.failures]
-    if len(index) != sum(part.clips_out for _, part in parts):
-        raise LostWork(f"{folder}: the index rows and the shards' clip counts differ")
-    _drop_others(folder, about.name, set(stems))
-    write_table(f"{folder}/{INDEX}", index)
-    write_failures(f"{folder}/{FAILURES}", failures)
     reasons = sorted(failure.reason for _, failure in failures)
+    _drop_others(folder, about.name, set(stems))
+    counts = _join(folder, stems)
+    if counts.clips != sum(part.clips_out for _, part in parts):
+        raise LostWork(f"{folder}: the index rows and the shards' clip counts differ")
+    write_failures(f"{folder}/{FAILURES}", failures)
     card = Card(
         **{name: getattr(about, name) for name in About.__dataclass_fields__},
         inputs=inputs,
-        content=digest(sorted(index["content"].to_pylist())),
-        sample_rate=pc.min(index["sample_rate"]).as_py() or 0,
-        sources=pc.max(index["sources"]).as_py() or 0,
-        clips=len(index),
-        seconds=round(math.fsum(index["seconds"].to_pylist()), 3),
+        content=digest(sorted(counts.contents)),
+        sample_rate=counts.sample_rate,
+        sources=counts.sources,
+        clips=counts.clips,
+        seconds=round(counts.seconds, 3),
         refused={reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
         shards=tuple(Shard(s, p.clips_out, p.seconds, p.content) for s, p in parts if p.clips_out),
-        duplicates=len(index) - pc.count_distinct(index["sound"]).as_py(),
+        duplicates=counts.clips - len(set(counts.sounds)),
     )
     stores.write_json(f"{folder}/{CARD}", asdict(card))
     return card
+
+
+@dataclass
+class _Counts:
+    """What the card says of the index as a whole."""
+
+    clips: int = 0
+    seconds: float = 0.0
+    sample_rate: int = 0  # the lowest
+    sources: int = 0  # the most
+    contents: list[str] = field(default_factory=list)
+    sounds: list[bytes] = field(default_factory=list)
+
+
+def _join(folder: str, stems: Sequence[str]) -> _Counts:
+    """Write the index, a row group a shard: a million rows at once would fill the memory."""
+    counts = _Counts()
+    seconds: list[float] = []
+    rates: list[int] = []
+    with (
+        stores.partial(f"{folder}/{INDEX}") as name,
+        pq.ParquetWriter(name, INDEX_SCHEMA, compression="zstd") as writer,
+    ):
+        for stem in stems:
+            table = read_table(f"{folder}/{stem}.parquet")
+            if not len(table):
+                continue
+            writer.write_table(table)
+            counts.clips += len(table)
+            seconds.append(math.fsum(table["seconds"].to_pylist()))
+            rates.append(pc.min(table["sample_rate"]).as_py())
+            counts.sources = max(counts.sources, pc.max(table["sources"]).as_py())
+            counts.contents += table["content"].to_pylist()
+            counts.sounds += [bytes.fromhex(sound)[:16] for sound in table["sound"].to_pylist()]
+    counts.seconds = math.fsum(seconds)
+    counts.sample_rate = min(rates, default=0)
+    return counts
 
 
 def homes(folder: str, cutting: Mapping[str, Any]) -> dict[str, str]:
