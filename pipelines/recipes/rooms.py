@@ -1,47 +1,81 @@
-"""Rooms: shoebox rooms and their impulse responses by the image-source method.
+"""Rooms: drawn from ranges, with walls fitted to the wanted reverberation time.
 
-Images by pyroomacoustics (Scheibler et al., 2018), after Allen and Berkley (1979), the same for all
-frequencies. The walls' absorption follows from the wanted reverberation time by Sabine's formula.
+A `Room` is decided by its size, its walls and two places in it; `recipes.shoebox` makes its impulse
+response. The walls are fitted when rooms are drawn, so a row says which T60 was asked for and which
+one the room has, measured as `recipes.decay` does. The two differ by more than 15 % in few rooms,
+mostly dry ones with several talkers; those rows say so themselves (`Room.missed`).
 
-**Which reverberation times a room can have.** Sabine's formula asks for walls that absorb more than
-everything when the time is short and the room large, and overrates the time long before (measured:
-20 % short at an absorption of 0.65, half at 0.9). So walls absorb at most 0.6 of the energy, and
-the smallest T60 of a room is the one that Sabine's formula gives for 0.6. A plan draws a T60 from
-the part of its range that the drawn room can have; a range that leaves nothing for the largest room
-is refused when the recipe is made, so a plan cannot fail halfway.
+**Which T60 a room can have.** Where walls have to take nearly all of the energy, the response is a
+few reflections and no decay. So the shortest T60 of a room is the one that Eyring's formula gives
+for walls that take 0.6 of it. A plan draws a T60 from the part of its range that the drawn room can
+have; a range that leaves nothing for the largest room is refused when the recipe is made, so a plan
+cannot fail halfway. A range whose longest T60 makes the smallest room too costly is refused, too.
+
+**Shared rooms.** A response costs far more than the clip that is convolved with it. So a recipe has
+a number of rooms, 200 if it says nothing, and every clip is in one of them: each room is fitted
+once, and a worker keeps the responses that it made (512 of them: 20 MB at 16 kHz and 0.6 s).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from pipelines.recipes.base import Range, Recipe, Row, uniform
+from pipelines.recipes.base import Range, Recipe, Row, generator, seed_of, uniform
+from pipelines.recipes.decay import reverberation_time
+from pipelines.recipes.responses import EARLY, until
+from pipelines.recipes.responses import Responses as Responses  # whoever asks for rooms wants it
+from pipelines.recipes.shoebox import (
+    SPEED_OF_SOUND,
+    Point,
+    direct_sound,
+    eyring_t60,
+    fitted_walls,
+    image_count,
+    simulated,
+)
 
-SPEED_OF_SOUND = 343.0  # m/s, air at 20 °C
 MOST_ABSORPTION = 0.6  # of the energy; see the module's text
+MOST_IMAGES = 1e7  # of a response: some 4 s of work
+LEEWAY = 0.15  # share of the asked T60 by which a room may miss it
 WALL_MARGIN = 0.4  # m, of talkers and microphones from every wall
 _TRIES = 1_000  # positions to draw before giving up
 _HEIGHTS = (1.0, 1.9)  # m, of mouths and microphones: sitting to standing
-
-Point = tuple[float, float, float]  # m, along length, width and height
+_KEPT = 512  # responses in memory
+_FITTED = 4096  # rooms in memory
 
 
 class Room(Row):
     """One talker and one microphone in a room; decides an impulse response.
 
     Attributes:
-        size_m: length, width and height. t60_s: seconds in which sound decays by 60 dB.
-        source, microphone: where they are, from the corner at the origin.
+        size_m: length, width and height.
+        source, microphone: where they are, m from the corner at the origin.
+        absorption: share of the energy that each wall takes.
+        asked_t60_s: seconds in which sound was to decay by 60 dB.
+        t60_s: seconds in which it does, measured with images at whole samples of 16 kHz.
     """
 
     size_m: Point
-    t60_s: float
     source: Point
     microphone: Point
+    absorption: Annotated[float, Field(gt=0.0, lt=1.0)]
+    asked_t60_s: float
+    t60_s: float
+
+    @property
+    def missed(self) -> bool:
+        """Whether the room has a T60 more than 15 % away from the one asked for."""
+        return abs(self.t60_s / self.asked_t60_s - 1.0) > LEEWAY
+
+    @property
+    def distance_m(self) -> float:
+        """From talker to microphone."""
+        return math.dist(self.source, self.microphone)
 
 
 class RoomRanges(Recipe):
@@ -51,6 +85,8 @@ class RoomRanges(Recipe):
         t60_s: reverberation time, raised where the drawn room is too large for a short one.
         distance_m: from talker to microphone.
         length_m, width_m, height_m: of the room.
+        rooms: how many different rooms all clips share; null for one of its own for each clip,
+            which takes some 10 to 100 ms a clip to plan.
     """
 
     t60_s: Range = (0.2, 0.6)
@@ -58,6 +94,7 @@ class RoomRanges(Recipe):
     length_m: Range = (4.0, 8.0)
     width_m: Range = (3.5, 6.0)
     height_m: Range = (2.5, 3.5)
+    rooms: Annotated[int, Field(ge=1)] | None = 200
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -71,6 +108,14 @@ class RoomRanges(Recipe):
                 f"the largest room {largest} m can have, found {self.t60_s}: raise it or make "
                 "the rooms smaller"
             )
+        if image_count(smallest, self.t60_s[1]) > MOST_IMAGES:
+            longest = self.t60_s[1] * (MOST_IMAGES / image_count(smallest, self.t60_s[1])) ** (
+                1 / 3
+            )
+            raise ValueError(
+                f"expected t60_s up to {longest:.2f} s at most, what the smallest room "
+                f"{smallest} m can be computed for, found {self.t60_s}: lower it or enlarge the rooms"
+            )
         reach = min(smallest[:2]) / 2 - WALL_MARGIN
         if not 0.0 < self.distance_m[0] <= reach:
             raise ValueError(
@@ -81,17 +126,34 @@ class RoomRanges(Recipe):
 
 
 def shortest_t60(size_m: Point) -> float:
-    """The smallest T60 in seconds that a room of this size is given: Sabine's at 0.6 absorption."""
-    length, width, height = size_m
-    surface = 2.0 * (length * width + length * height + width * height)
-    volume = length * width * height
-    return 24.0 * math.log(10.0) * volume / (SPEED_OF_SOUND * surface * MOST_ABSORPTION)
+    """The smallest T60 in seconds that a room of this size is given."""
+    return eyring_t60(size_m, MOST_ABSORPTION)
 
 
 def draw_rooms(
-    ranges: RoomRanges, random: np.random.Generator, *, talkers: int
+    ranges: RoomRanges, random: np.random.Generator, *, talkers: int, seed: int = 0
 ) -> tuple[Room, ...]:
-    """One room with one microphone and `talkers` talkers in it: a `Room` for each talker."""
+    """One room with one microphone and `talkers` talkers in it: a `Room` for each talker.
+
+    Size, T60, microphone and each talker's place are drawn apart from one another: the same room
+    with more talkers has the first ones where they were (its walls are fitted to all of them).
+
+    Args:
+        ranges: what is drawn from.
+        random: draws which of the shared rooms; without shared rooms, the room itself.
+        talkers: how many, 1 or more.
+        seed: of the shared rooms: another one, other rooms. A recipe hands over its own, so that
+            training and evaluation data with different seeds do not share rooms.
+    """
+    if ranges.rooms is None:
+        return _room(ranges, int(random.integers(2**53)), talkers)
+    return _room(ranges, seed_of(seed, "room", int(random.integers(ranges.rooms))), talkers)
+
+
+@functools.lru_cache(_FITTED)
+def _room(ranges: RoomRanges, identity: int, talkers: int) -> tuple[Room, ...]:
+    """The room of that identity."""
+    random = generator(identity, "size")
     size = (
         uniform(random, ranges.length_m, digits=2),
         uniform(random, ranges.width_m, digits=2),
@@ -99,11 +161,23 @@ def draw_rooms(
     )
     low, high = ranges.t60_s
     reachable = math.ceil(1e3 * shortest_t60(size)) / 1e3  # whole milliseconds
-    t60 = uniform(random, (min(max(low, reachable), high), high))
-    microphone = _microphone(size, random)
-    places = [_beside(microphone, size, ranges.distance_m, random) for _ in range(talkers)]
+    asked = uniform(generator(identity, "t60"), (min(max(low, reachable), high), high))
+    microphone = _microphone(size, generator(identity, "microphone"))
+    sources = [
+        _beside(microphone, size, ranges.distance_m, generator(identity, "talker", talker))
+        for talker in range(talkers)
+    ]
+    absorption, found = fitted_walls(size, sources, microphone, asked)
     return tuple(
-        Room(size_m=size, t60_s=t60, source=place, microphone=microphone) for place in places
+        Room(
+            size_m=size,
+            source=source,
+            microphone=microphone,
+            absorption=absorption,
+            asked_t60_s=asked,
+            t60_s=round(t60, 4),
+        )
+        for source, t60 in zip(sources, found, strict=True)
     )
 
 
@@ -136,33 +210,54 @@ def _beside(
     )
 
 
-def impulse_response(room: Room, sample_rate: int) -> np.ndarray:
-    """The room's impulse response from talker to microphone.
+def responses(room: Room, sample_rate: int) -> Responses:
+    """The room's impulse response from talker to microphone, and its parts.
 
-    Returns:
-        (time,) float64. Sound leaves the talker 40 samples after the first one (half of
-        the fractional delay filter) and arrives after its way through the air. Computed in float32
-        by a single thread: several would add in another order, and the bits would differ.
+    Sound leaves the talker at the first sample; the response ends when it has decayed by 60 dB,
+    `t60_s` after the direct sound. The same room gives the same bits, at whatever time.
 
     Raises:
-        ValueError: the room cannot have its T60, or talker or microphone stand outside.
+        ValueError: talker or microphone stand outside of the room, or in one place.
     """
-    import pyroomacoustics as acoustics  # takes a second and a half: only where rooms are wanted
-
-    if room.t60_s < shortest_t60(room.size_m):
-        raise ValueError(
-            f"expected a T60 of {shortest_t60(room.size_m):.3f} s or more in a room of "
-            f"{room.size_m} m, found {room.t60_s}: raise it or make the room smaller"
-        )
-    acoustics.constants.set("num_threads", 1)
-    absorption, order = acoustics.inverse_sabine(room.t60_s, room.size_m, c=SPEED_OF_SOUND)
-    box = acoustics.ShoeBox(
-        list(room.size_m),
-        fs=sample_rate,
-        materials=acoustics.Material(absorption),
-        max_order=order,
+    full, t60 = _full(room, sample_rate)
+    seconds, arrival = full.size / sample_rate, room.distance_m / SPEED_OF_SOUND
+    return Responses(
+        full=full.astype(np.float64),
+        early=until(full.astype(np.float64), round((arrival + EARLY) * sample_rate) + 1),
+        anechoic=direct_sound(room.distance_m, seconds=seconds, sample_rate=sample_rate),
+        direct=round(arrival * sample_rate),
+        t60_s=t60,
     )
-    box.add_source(list(room.source))
-    box.add_microphone(list(room.microphone))
-    box.compute_rir()
-    return np.asarray(box.rir[0][0], dtype=np.float64)
+
+
+@functools.lru_cache(_KEPT)
+def _full(room: Room, sample_rate: int) -> tuple[np.ndarray, float | None]:
+    """The whole response as float32, to keep many, and its T60 in seconds."""
+    _inside(room)
+    full = simulated(
+        room.size_m,
+        room.source,
+        room.microphone,
+        absorption=room.absorption,
+        seconds=room.t60_s + room.distance_m / SPEED_OF_SOUND,
+        sample_rate=sample_rate,
+    )
+    kept = full.astype(np.float32)
+    kept.flags.writeable = False
+    return kept, reverberation_time(full, sample_rate)
+
+
+def _inside(room: Room) -> None:
+    for point in (room.source, room.microphone):
+        if not all(0.0 < x < side for x, side in zip(point, room.size_m, strict=True)):
+            raise ValueError(
+                f"expected talker and microphone inside the room of {room.size_m} m, found "
+                f"{point}: move it"
+            )
+    if not room.distance_m > 0.0:
+        raise ValueError(f"expected talker and microphone apart, found both at {room.source}")
+
+
+def impulse_response(room: Room, sample_rate: int) -> np.ndarray:
+    """`responses(room, sample_rate).full`."""
+    return responses(room, sample_rate).full
