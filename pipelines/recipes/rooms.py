@@ -114,7 +114,7 @@ class RoomRanges(Recipe):
             )
             raise ValueError(
                 f"expected t60_s up to {longest:.2f} s at most, what the smallest room "
-                f"{smallest} m can be computed for, found {self.t60_s}: lower it or enlarge the rooms"
+                f"{smallest} m is computed for, found {self.t60_s}: lower it or enlarge the rooms"
             )
         reach = min(smallest[:2]) / 2 - WALL_MARGIN
         if not 0.0 < self.distance_m[0] <= reach:
