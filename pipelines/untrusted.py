@@ -35,9 +35,9 @@ _BACKWARDS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # a byte
 class Metered(io.RawIOBase):
     """A file of which a decoder may read a few times its length, and no more than MOST_READ.
 
-    `stopped`: reason ("endless" | "unreadable") and detail once the decoder was told that the file
-    ends though it does not. Nothing is raised into the decoder, where an exception could only be
-    printed and forgotten. Closing it leaves the file open.
+    `stopped`: reason ("endless" | "unreadable" | "undecodable") and detail, once the decoder was
+    told that the file ends though it does not. Nothing is raised into the decoder, where an
+    exception could only be printed and forgotten. Closing it leaves the file open.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -45,6 +45,9 @@ class Metered(io.RawIOBase):
         self._size = file.seek(0, io.SEEK_END)
         self._left = min(REREAD * self._size + SLACK, MOST_READ)
         self.stopped: tuple[str, str] | None = None
+        self._tagged = False
+        file.seek(0)
+        self._tagged = self.read(3) == b"ID3"
         file.seek(0)
 
     def readable(self) -> bool:
@@ -56,12 +59,12 @@ class Metered(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """The place where the next byte is read."""
-        return self._file.tell()
+        """The place where the next byte is read; -1, an error to libsndfile, once stopped."""
+        return -1 if self.stopped else self._file.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; before the first byte there is none."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._size}[whence]
         return self._file.seek(min(max(base + offset, 0), self._size + FARTHEST))
 
     def read(self, size: int = -1, /) -> bytes:
@@ -78,6 +81,10 @@ class Metered(io.RawIOBase):
             self.stopped = "unreadable", f"reading fails: {error.strerror or error}"
             return 0
         self._left -= count
+        # libsndfile takes no Ogg stream behind a tag, but says so only when it has opened it.
+        if self._tagged and bytes(buffer[:4]) == b"OggS":
+            self.stopped = "undecodable", "an Ogg stream behind an ID3 tag"
+            return 0
         if self._left < 0:
             self.stopped = "endless", "no end of the sound is found, however much is read"
             return 0

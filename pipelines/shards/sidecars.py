@@ -90,7 +90,7 @@ def read(folder: str, stem: str) -> Sidecar | None:
         record["files"] = {name: (int(f[0]), str(f[1])) for name, f in record["files"].items()}
         record["failures"] = tuple(Failure(**failure) for failure in record["failures"])
         sidecar = Sidecar(**record)
-        if any(PurePosixPath(name).name != name or name == ".." for name in sidecar.files):
+        if any(PurePosixPath(n).name != n or n in ("", "..") for n in sidecar.files):
             return None  # it vouches for files that lie elsewhere
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LostWork):
         return None
