@@ -33,6 +33,9 @@ HEARD = "audio"  # the role of what a model hears; its references are s1, s2…,
 STEM = re.compile(rf"{NAME.rstrip('$')}-[0-9]{{6,9}}")  # a shard's name, which becomes a path
 SOUNDS = frozenset({"flac", "wav", "ogg", "mp3"})  # what a sound's member may end in
 
+# Arrow's own pool keeps what was freed, a copy a thread: a launcher would grow with the index.
+pa.set_memory_pool(pa.system_memory_pool())
+
 _MEMBER = pa.struct([("name", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
 INDEX_SCHEMA = pa.schema(
     [
