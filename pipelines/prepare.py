@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -45,7 +47,8 @@ def plan(
         facts = [_facts(entry, stamps) for entry in entries]
         inputs = digest(["prepare", VERSION, job.corpus, asdict(job.treatment), facts])
         seconds = sum(_seconds(entry, stamps) for entry in entries)
-        payload = replace(job, entries=tuple(entries))
+        # Compressed, so that the launcher does not hold a million clips' references while it waits.
+        payload = zlib.compress(pickle.dumps(replace(job, entries=tuple(entries))))
         parts.append(Part(target, shard, inputs, len(entries), seconds, payload))
     return parts
 
@@ -83,7 +86,7 @@ def _seconds(entry: Entry, stamps: _Stamps) -> float:
 
 def make_shard(part: Part) -> None:
     """Write one shard of a dataset (the work function of this step)."""
-    job: Preparing = part.payload
+    job: Preparing = pickle.loads(zlib.decompress(part.payload))  # of our own making
     pack(part, samples(job))
 
 
