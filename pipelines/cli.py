@@ -41,6 +41,7 @@ WithAudio = Annotated[
     bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")
 ]
 SuiteFile = Annotated[str, typer.Argument(metavar="SUITE.yaml", help="The suite.")]
+RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="Or a suite.")]
 
 
 def _engine(context: typer.Context, runner: str, workers: int) -> engines.Engine:
@@ -237,20 +238,25 @@ def _say_made(made: Made) -> None:
 @app.command(context_settings=TO_BEAM)
 def generate(
     context: typer.Context,
-    suite: SuiteFile,
+    recipe: RecipeFile = None,
     names: Annotated[list[str] | None, typer.Argument(help="Only these datasets.")] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Decide and show every clip, render nothing.")
+    ] = False,
+    replay: Annotated[
+        str | None, typer.Option(metavar="PLAN.parquet", help="Make what this plan says again.")
+    ] = None,
     out: Out = OUT,
     workers: Workers = 0,
     runner: Runner = "local",
 ) -> None:
-    """Make a suite's datasets, all or some with what they need: prepared and generated."""
-    from pipelines import config
-    from pipelines import evaluate as step
+    """Make the datasets of a recipe file, all or some with what they need: prepared, generated."""
+    from pipelines import generation
 
-    loaded = config.load_suite(suite)
     # An option's value that Beam takes lands among the names; Beam's own check tells them apart.
     engine = _engine(context, runner, workers)
-    for made in step.make_datasets(loaded, Workspace(out), engine, only=names or None).values():
+    asked = generation.Asked(recipe, tuple(names or ()), replay, plan_only)
+    for made in generation.generate(asked, Workspace(out), engine):
         _say_made(made)
 
 

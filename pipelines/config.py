@@ -1,9 +1,9 @@
-"""What a user may write into a suite, and the checks that need no data."""
+"""What a user may write into a suite or a recipe file, and the checks that need no data."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, StringConstraints, model_validator
@@ -61,9 +61,10 @@ class DatasetConfig(Config):
             raise ValueError("check: headers keeps files as they are, so it needs format: original")
         if self.recipe is not None and self.domain == "real":
             raise ValueError("what a recipe makes is synthetic or simulated, never real")
-        of = (self.recipe or {}).get("of", ())
-        if not isinstance(of, str | list | tuple) or not all(isinstance(name, str) for name in of):
-            raise ValueError(f"recipe.of: expected the names of datasets, found {of!r}")
+        for place, of in _named(self.recipe or {}, "recipe"):
+            one, several = isinstance(of, str), isinstance(of, list | tuple)
+            if not one and not (several and all(isinstance(name, str) for name in of)):
+                raise ValueError(f"{place}: expected the names of datasets, found {of!r}")
         return self
 
     @property
@@ -72,10 +73,26 @@ class DatasetConfig(Config):
         return Cutting(self.shards, self.shard_clips, self.shard_bytes and int(self.shard_bytes))
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Datasets that must be made before this one."""
+    def own(self) -> tuple[str, ...]:
+        """The datasets whose clips a recipe is about: those of its own `of`."""
         of = (self.recipe or {}).get("of", ())
         return (of,) if isinstance(of, str) else tuple(of)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Datasets that must be made before this one, each once, in the order of the recipe."""
+        named = [of for _, of in _named(self.recipe or {}, "recipe")]
+        listed = [(of,) if isinstance(of, str) else tuple(of) for of in named]
+        return tuple(dict.fromkeys(name for names in listed for name in names))
+
+
+def _named(recipe: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """Every `of` of a recipe with its place: its own first, then those of its parts."""
+    if "of" in recipe:
+        yield f"{place}.of", recipe["of"]
+    for name, part in recipe.items():
+        if isinstance(part, Mapping):
+            yield from _named(part, f"{place}.{name}")
 
 
 class ModelConfig(Config):
@@ -108,13 +125,19 @@ class ComparisonConfig(Config):
         return {name: dict(parameters or {}) for name, parameters in self.metrics.items()}
 
 
-class Suite(Config):
+class Datasets(Config):
+    """A recipe file: datasets to prepare and to generate, nothing to compare."""
+
+    name: Name | None = None
+    title: str = ""
+    datasets: Annotated[dict[Name, DatasetConfig], Field(min_length=1)]
+
+
+class Suite(Datasets):
     """An evaluation: datasets, models, and the comparisons that make its boards."""
 
     name: Name
-    title: str = ""
     tolerate: Share = 0.0  # share of clips that a model may fail on and still be ranked
-    datasets: Annotated[dict[Name, DatasetConfig], Field(min_length=1)]
     models: dict[Name, ModelConfig] = {}
     comparisons: Annotated[dict[Name, ComparisonConfig], Field(min_length=1)]
 
@@ -131,11 +154,20 @@ class Suite(Config):
 def parse_suite(value: Any, where: str) -> Suite:
     """A checked suite; RealEarError naming what is wrong and the nearest right word."""
     suite = schema.validate(Suite, value, where)
-    for name, dataset in suite.datasets.items():
-        _known(dataset.needs, suite.datasets, f"{where}: datasets.{name}.recipe.of")
+    _check_needs(suite, where)
     for name, comparison in suite.comparisons.items():
         _check_comparison(suite, comparison, f"{where}: comparisons.{name}")
     return suite
+
+
+def parse_datasets(value: Any, where: str) -> Datasets:
+    """The datasets of a suite, or of a recipe file, which has no comparisons: checked alike."""
+    of_suites = Suite.model_fields.keys() - Datasets.model_fields.keys()
+    if isinstance(value, Mapping) and of_suites & value.keys():
+        return parse_suite(value, where)
+    found = schema.validate(Datasets, value, where)
+    _check_needs(found, where)
+    return found
 
 
 def parse_name(name: str) -> str:
@@ -148,6 +180,16 @@ def parse_name(name: str) -> str:
 def load_suite(path: str) -> Suite:
     """Read and check a suite file."""
     return parse_suite(schema.load_yaml(path), path)
+
+
+def load_datasets(path: str) -> Datasets:
+    """Read and check a suite or a recipe file."""
+    return parse_datasets(schema.load_yaml(path), path)
+
+
+def _check_needs(found: Datasets, where: str) -> None:
+    for name, dataset in found.datasets.items():
+        _known(dataset.needs, found.datasets, f"{where}: datasets.{name}.recipe.of")
 
 
 def _known(names: Any, known: Mapping[str, Any], where: str) -> None:
@@ -172,7 +214,7 @@ def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) ->
             )
 
 
-def making_order(suite: Suite, only: Sequence[str] | None = None) -> list[str]:
+def making_order(suite: Datasets, only: Sequence[str] | None = None) -> list[str]:
     """Datasets (`only` some, with what they need) so that each comes after those it is made of.
 
     RealEarError on a circle or an unknown name.

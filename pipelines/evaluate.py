@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import metrics
 from pipelines import make, predict, publish, score, timings, transforms
-from pipelines.config import ComparisonConfig, Suite, making_order
+from pipelines.config import ComparisonConfig, Datasets, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
 from pipelines.predict import Handling
@@ -41,7 +41,7 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
     return found
 
 
-def check_datasets(suite: Suite, only: Sequence[str] | None = None) -> list[str]:
+def check_datasets(suite: Datasets, only: Sequence[str] | None = None) -> list[str]:
     """The order in which datasets are made, each of them checked: all before any work."""
     order = making_order(suite, only)
     for name in order:
@@ -67,7 +67,7 @@ def existing(suite: Suite, workspace: Workspace) -> Outcome:
 
 
 def make_datasets(
-    suite: Suite, workspace: Workspace, engine: Engine, *, only: Sequence[str] | None = None
+    suite: Datasets, workspace: Workspace, engine: Engine, *, only: Sequence[str] | None = None
 ) -> dict[str, Made]:
     """The suite's datasets, each after those that it is made of; `only` some and what they need."""
     made: dict[str, Made] = {}

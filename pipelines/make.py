@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from pipelines import corpora, prepare, transforms
 from pipelines.config import DatasetConfig
@@ -15,6 +16,9 @@ from pipelines.shards.datasets import About, Card
 from pipelines.shards.packing import in_order
 from pipelines.treatment import Treatment
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:  # drawing a plan takes the boards' words, which preparing can do without
+    from pipelines import plans
 
 # What of a dataset's configuration decides what is in it.
 DECIDES = {"corpus", "recipe", "sample_rate", "channels", "format", "check", "limit"}
@@ -35,6 +39,7 @@ class Plan:
     parts: list[Part]
     work: Callable[[Part], None]
     about: About
+    decided: plans.Plan | None = None  # of what is generated
 
 
 def check(name: str, config: DatasetConfig) -> None:
@@ -86,8 +91,7 @@ def _plan(
     if config.recipe is not None:
         from pipelines import generate
 
-        parts, notes = generate.plan(name, folder, config, others, homes)
-        return Plan(parts, generate.make_shard, _about(name, config, notes))
+        return _generating(generate.plan(name, config, others, homes), folder, others)
     corpus = corpora.create(dict(config.corpus or {}), f"datasets.{name}.corpus")
     entries = corpus.entries()
     if config.limit is not None:
@@ -106,6 +110,39 @@ def _plan(
     return Plan(
         parts, prepare.make_shard, replace(about, language=about.language or corpus.language)
     )
+
+
+def _generating(decided: plans.Plan, folder: str, others: Mapping[str, Made]) -> Plan:
+    from pipelines import generate
+
+    about = _about(decided.name, decided.config, decided.notes)
+    parts = generate.parts(decided, folder, others)
+    return Plan(parts, generate.make_shard, about, decided)
+
+
+def plan_only(
+    name: str, config: DatasetConfig, workspace: Workspace, others: Mapping[str, Made]
+) -> plans.Plan:
+    """Decide every clip of a generated dataset and write its plan; nothing is rendered."""
+    from pipelines import generate, plans
+
+    folder = workspace.dataset(name)
+    found = generate.plan(name, config, others, datasets.homes(folder, asdict(config.cutting)))
+    plans.write(folder, found, rendered=False)
+    return found
+
+
+def replay(
+    decided: plans.Plan, workspace: Workspace, engine: Engine, others: Mapping[str, Made]
+) -> Made:
+    """Make what a plan says, once more; RealEarError where a source clip is not as it was."""
+    from pipelines import generate
+
+    decided = generate.again(decided, others)
+    folder = workspace.dataset(decided.name)
+    card = _finish(f"Generate {decided.name}", folder, _generating(decided, folder, others), engine)
+    check_tolerance(card, decided.config.tolerate, folder)
+    return Made(card, folder)
 
 
 def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
@@ -129,6 +166,10 @@ def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     """Do what is missing, then write index, failures and card, unless they stand already."""
     inputs = digest([repr(planned.about), [part.inputs for part in planned.parts]])
     done = transforms.run(label, planned.parts, planned.work, engine)
+    if planned.decided is not None:
+        from pipelines import plans
+
+        plans.write(folder, planned.decided, rendered=bool(done))
     if not done:
         try:
             card = datasets.read_card(folder)

@@ -27,7 +27,8 @@ def generated(corpora, recipe: dict, others=None, *, dataset: str = "made", **op
 
 
 def planned(recipe: dict, others=None, **options):
-    return generate.plan("made", "folder", config(recipe, **options), others or {})[0]
+    plan = generate.plan("made", config(recipe, **options), others or {})
+    return generate.parts(plan, "folder", others or {})
 
 
 def wrong(recipe: dict, others=None) -> str:
@@ -68,9 +69,9 @@ def test_transcripts_without_a_word_are_left_out_and_said(corpora):
         corpora.file(f"{number}.txt", text)
     others = {"set": corpora.prepare(audio="*", text={"beside": ".txt"})}
     recipe = {"kind": "readings", "of": ["set"], "voices": ["en-us+f2"]}
-    parts, notes = generate.plan("made", "folder", config(recipe), others)
-    assert [row.text for part in parts for row in part.payload.rows] == ["one two"]
-    assert notes == ("2 transcripts without a word to say were left out",)
+    plan = generate.plan("made", config(recipe), others)
+    assert [row.text for row in plan.rows] == ["one two"]
+    assert plan.notes == ("2 transcripts without a word to say were left out",)
 
 
 def test_a_transcript_that_joins_later_renames_none_of_the_others(corpora):
@@ -292,7 +293,7 @@ def test_a_source_that_cannot_be_used_costs_its_scenes(corpora, talkers):
         ({"kind": "readings", "sentences": -1}, "sentences: expected 1 to"),
         ({"kind": "readings", "sentences": 10_000}, "sentences: expected 1 to"),
         ({"kind": "scenes"}, "expected `of`, the datasets whose clips to use, found none"),
-        (scenes(talkers=5), "talkers: Input should be less than or equal to 3"),
+        (scenes(talkers=5), "expected source clips of 5 speakers or more"),
         (scenes(noise={"kind": "white"}), "unknown key 'noise.kind': did you mean 'kinds'?"),
         (scenes(noise={"kinds": ["babble"]}), "expected source clips of 6 speakers or more"),
     ],

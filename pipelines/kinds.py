@@ -1,0 +1,180 @@
+"""Kinds of recipe, joined to datasets: recipes themselves know no shards and no files.
+
+A kind knows its options, how to plan from the datasets that it is made of, how to make a planned
+row into a sample, and what there is to say of a row. To add one: a module in `recipes/`, a class on
+`Kind` (`speech_kinds`, `mixture_kinds`), a line in KINDS, a test.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pipelines.audio import Signal
+from pipelines.recipes import base
+from pipelines.schema import nearest
+from pipelines.shards.datasets import Clip, RandomReader, Row
+from pipelines.shards.packing import Sample
+
+if TYPE_CHECKING:
+    from pipelines.make import Made
+
+Options = TypeVar("Options", bound=base.Recipe)
+Planned = TypeVar("Planned", bound=base.Row)
+Figures = dict[str, float | str | tuple[float, ...]]
+
+
+class Sources:
+    """The datasets that a recipe is made of, while it is planned: no audio is read.
+
+    Args:
+        made: every dataset that the recipe names, by name.
+        own: those of its own `of`; the others are of its parts (such as its noise).
+    """
+
+    def __init__(self, made: Mapping[str, Made], own: Sequence[str]) -> None:
+        self.made = made
+        self.own = tuple(own)
+
+    def of(self, names: Sequence[str]) -> dict[str, Row]:
+        """The clips of some of the datasets by key; ValueError for a key that stands in two."""
+        rows: dict[str, Row] = {}
+        for name in names:
+            more = RandomReader(self.made[name].folder).rows
+            if twice := sorted(rows.keys() & more.keys()):
+                raise ValueError(
+                    f"expected each clip in one dataset of `of`, found {twice[0]!r} in two: "
+                    "prepare one of them from its parent folder, so that keys differ"
+                )
+            rows |= more
+        return rows
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """The clips of all datasets by key; ValueError for a key that stands in two."""
+        return self.of(tuple(self.made))
+
+
+class Stage:
+    """The clips that a shard is made of, from however many datasets, while it is rendered."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._readers = [RandomReader(folder) for folder in folders]
+
+    def clip(self, key: str) -> Clip:
+        """The clip of that key, whichever dataset holds it."""
+        return next(reader for reader in self._readers if key in reader)[key]
+
+    def signals_at(self, sample_rate: int) -> Callable[[str], Signal]:
+        """A function from a clip's key to its signal, (time,) float64, at a rate in Hz."""
+        return lambda key: self.clip(key).signal(sample_rate=sample_rate)
+
+    def close(self) -> None:
+        """Close the shards that were read from."""
+        for reader in self._readers:
+            reader.close()
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the work on one shard needs: rows, the dataset's name, and where the sources lie."""
+
+    kind: str
+    corpus: str
+    rows: tuple[Any, ...]
+    folders: tuple[str, ...] = ()
+
+
+class Kind(ABC, Generic[Options, Planned]):
+    """One kind of recipe: its classes, and what to do with their instances."""
+
+    options: type[Options]
+    row: type[Planned]
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version decides samples
+    needs_datasets: ClassVar[bool] = True
+    refusal: ClassVar[str] = "unusable_source"  # the reason of a row that cannot be rendered
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The recipe's keys as its options have them; ValueError for what they cannot say."""
+        return given
+
+    def stated(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """The recipe without what differs between machines and says nothing of the clips."""
+        return recipe
+
+    @abstractmethod
+    def plan(self, recipe: Options, sources: Sources) -> list[Planned]:
+        """All rows, or ValueError saying why there can be none."""
+
+    @abstractmethod
+    def seconds(self, row: Planned) -> float:
+        """How long a clip will be, roughly."""
+
+    @abstractmethod
+    def speakers(self, row: Planned) -> tuple[str, ...]:
+        """Who is heard."""
+
+    @abstractmethod
+    def figures(self, row: Planned) -> Figures:
+        """What a summary counts: numbers (one or several a clip) and words, by title."""
+
+    def source_keys(self, row: Planned) -> tuple[str, ...]:
+        """The source clips that rendering reads."""
+        return tuple(getattr(row, "source_keys", ()))
+
+    def notes(self, sources: Sources) -> tuple[str, ...]:  # noqa: ARG002
+        """What a reader of the card should know."""
+        return ()
+
+    @contextmanager
+    def renderer(self, job: Rendering) -> Iterator[Callable[[Planned], Sample]]:
+        """A function from a row to its sample, for the length of a shard.
+
+        It raises ValueError (or SpeechError) where the row's sources do not allow it.
+        """
+        stage = Stage(job.folders)
+        try:
+            yield lambda row: self.sample(row, stage)
+        finally:
+            stage.close()
+
+    def sample(self, row: Planned, stage: Stage) -> Sample:
+        """Render a row that is made of datasets."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class KindEntry:
+    """A line of the registry; the class is imported when first asked for."""
+
+    cls: str  # "module:Class"
+    summary: str
+
+
+KINDS: dict[str, KindEntry] = {
+    "readings": KindEntry(
+        "pipelines.speech_kinds:Readings", "texts read aloud by espeak-ng in many voices"
+    ),
+    "scenes": KindEntry(
+        "pipelines.mixture_kinds:Scenes",
+        "clips of single talkers in rooms, in noise, on top of each other",
+    ),
+    "librimix": KindEntry(
+        "pipelines.mixture_kinds:LibriMix",
+        "Libri2Mix and Libri3Mix from their own tables, sample for sample",
+    ),
+}
+
+
+def get(name: str) -> Kind[Any, Any]:
+    """The kind of that name; ValueError with the nearest names where there is none."""
+    if name not in KINDS:
+        raise ValueError(f"unknown kind {name!r}: {nearest(name, KINDS)}")
+    module, _, attribute = KINDS[name].cls.partition(":")
+    kind: Kind[Any, Any] = getattr(importlib.import_module(module), attribute)()
+    return kind

@@ -1,0 +1,91 @@
+"""Kinds of recipe that make clips of single talkers: texts read aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipelines.kinds import Figures, Kind, Rendering, Sources
+from pipelines.recipes import base, readings
+from pipelines.recipes.espeak import Speaker
+from pipelines.recipes.sentences import SENTENCES
+from pipelines.records import digest
+from pipelines.shards.packing import Sample
+
+
+class Readings(Kind[readings.Readings, readings.Reading]):
+    """Texts: given ones, sentences of our own, or the distinct transcripts of datasets."""
+
+    options = readings.Readings
+    row = readings.Reading
+    libraries = ("espeakng-loader", "soxr")
+    needs_datasets = False
+    refusal = "unspeakable"
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`sentences: n` stands for so many texts of our own."""
+        if "sentences" not in given:
+            return given
+        count = given.pop("sentences")
+        if "texts" in given:
+            raise ValueError("expected one of texts, sentences, found both")
+        if not isinstance(count, int) or not 1 <= count <= len(SENTENCES):
+            raise ValueError(f"sentences: expected 1 to {len(SENTENCES)}, found {count!r}")
+        return {**given, "texts": list(SENTENCES[:count])}
+
+    def plan(self, recipe: readings.Readings, sources: Sources) -> list[readings.Reading]:
+        """Who reads what."""
+        if not sources.own:
+            return readings.plan(recipe)
+        # Ids from the text itself: a transcript that joins later renames none of the others.
+        texts = {f"text-{digest(text)[:10]}": text for text in _transcripts(sources)}
+        said = {name: text for name, text in texts.items() if _sayable(text)}
+        return readings.plan(recipe, sorted(said.items()))
+
+    def seconds(self, row: readings.Reading) -> float:
+        """By the number of words."""
+        return 60.0 * len(row.text.split()) / float(row.words_per_minute)
+
+    def speakers(self, row: readings.Reading) -> tuple[str, ...]:
+        """The voice."""
+        return (row.voice,)
+
+    def figures(self, row: readings.Reading) -> Figures:
+        """How it is read."""
+        return {"Words a minute": float(row.words_per_minute), "Pitch": float(row.pitch)}
+
+    def notes(self, sources: Sources) -> tuple[str, ...]:
+        """What was left out."""
+        silent = sum(not _sayable(text) for text in _transcripts(sources))
+        return (f"{silent} transcripts without a word to say were left out",) if silent else ()
+
+    @contextmanager
+    def renderer(self, job: Rendering) -> Iterator[Callable[[readings.Reading], Sample]]:
+        """One espeak-ng process for all rows of a shard."""
+        with Speaker() as speaker:
+            yield lambda row: _reading_sample(row, readings.render(row, speaker), job.corpus)
+
+
+def _transcripts(sources: Sources) -> set[str]:
+    """The distinct transcripts of the datasets."""
+    rows = [row for name in sources.own for row in sources.of([name]).values()]
+    return {row.text for row in rows if row.text is not None}
+
+
+def _sayable(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def _reading_sample(row: readings.Reading, rendered: base.Rendered, corpus: str) -> Sample:
+    return Sample(
+        key=row.key,
+        sounds=rendered.sounds,
+        sample_rate=rendered.sample_rate,
+        cluster=f"{corpus}/{row.voice}",
+        pair=row.key,
+        speaker=row.voice,
+        text=row.text,
+        labels={"voice": row.voice, "words_per_minute": str(row.words_per_minute)},
+        provenance={"row": row.model_dump(mode="json")},
+    )
