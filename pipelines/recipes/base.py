@@ -8,12 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
-from pydantic import AfterValidator, ConfigDict
+from pydantic import AfterValidator, ConfigDict, model_validator
 
 KEY_LENGTH = 80  # characters of a key, at most: a tar name holds 100 with its suffixes
 _TAIL = 10  # hex digits that keep shortened keys apart
@@ -39,6 +39,43 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]  # [low, high], both included
+
+
+class Spread(Recipe):
+    """Values to draw from: written `[low, high]`, `{grid: [value…]}`, or as one value alone.
+
+    Attributes:
+        range: any value from low to high, both included. grid: one of these, each as likely.
+    """
+
+    range: Range | None = None
+    grid: tuple[float, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, given: Any) -> Any:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return {"grid": (given,)}
+        return {"range": given} if isinstance(given, list | tuple) else given
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.range is None) == (not self.grid):
+            raise ValueError("expected [low, high] or {grid: [value, …]}: write one of them")
+        if not np.isfinite(self.grid).all():
+            raise ValueError(f"expected finite values, found {list(self.grid)}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value."""
+        return self.range or (min(self.grid), max(self.grid))
+
+    def draw(self, random: np.random.Generator, *, digits: int = 3) -> float:
+        """One value; from a range rounded to `digits` decimals."""
+        if self.range is not None:
+            return uniform(random, self.range, digits=digits)
+        return self.grid[int(random.integers(len(self.grid)))]
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,94 @@
-"""Noises: white, pink and babble, and their level against speech."""
+"""Noises: white, pink, babble and recorded ones, and their level against speech."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import scipy.fft
+from pydantic import Field, field_validator, model_validator
 
-from pipelines.recipes.base import generator
+from pipelines.recipes.base import Range, Recipe, Row, Spread, generator, refuse_twins
 from pipelines.recipes.levels import decibels, power, to_level
 
-Kind = Literal["white", "pink", "babble"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Kind = Literal["white", "pink", "babble", "recorded"]
+MADE: tuple[Kind, ...] = get_args(Kind)[:3]  # those that need no recordings of noise
+Read = Callable[[str], np.ndarray]  # source key -> (time,) at the scene's sample rate
+
+
+class NoiseRanges(Recipe):
+    """What noise is drawn from.
+
+    Attributes:
+        kinds: any of white, pink, babble and recorded; each scene draws one. Not given: recorded
+            where `of` names datasets, else the other three.
+        of: the datasets of recorded noises.
+        types: the types of recorded noises to use; none for all. Each is as likely as another,
+            however many recordings there are of it.
+        snr_db: power of the speech over power of the noise, means over the whole scene; [low,
+            high], or {grid: [value, ...]}, or one value.
+        against: what the SNR is measured against: "all" talkers together, or the "loudest" of
+            them, as in WHAM!.
+        loudness_lufs: [low, high] LUFS of the noise itself, instead of an SNR, as in LibriMix.
+        babble_talkers: how many other speakers babble.
+        shared: whether recorded noises may be heard in several splits. Otherwise a recording is on
+            one side only, as a speaker is.
+    """
+
+    kinds: tuple[Kind, ...] = ()
+    of: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    snr_db: Spread = Spread(range=(0.0, 15.0))
+    against: Literal["all", "loudest"] = "all"
+    loudness_lufs: Range | None = None
+    babble_talkers: int = Field(default=5, ge=1)
+    shared: bool = False
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _one_dataset(cls, of: Any) -> Any:
+        return (of,) if isinstance(of, str) else of
+
+    @field_validator("kinds")
+    @classmethod
+    def _once(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        refuse_twins(kinds, "kind of noise", "name each kind once")
+        return kinds
+
+    @model_validator(mode="after")
+    def _one_level(self) -> Self:
+        if self.loudness_lufs is not None and {"snr_db", "against"} & self.model_fields_set:
+            raise ValueError(
+                "expected snr_db or loudness_lufs of a noise, found both: leave one out"
+            )
+        return self
+
+    @property
+    def drawn(self) -> tuple[Kind, ...]:
+        """The kinds that scenes draw from."""
+        return self.kinds or (("recorded",) if self.of else MADE)
+
+
+class NoiseRow(Row):
+    """The noise of a scene, decided.
+
+    Attributes:
+        kind: how it is made. type: what it is, such as `white` or, of a recording, `kitchen`.
+        snr_db, loudness_lufs: its level; one of them. against: see `NoiseRanges`.
+        seed: of what `make` draws.
+        keys: the clips of those who babble, or the one recording; none otherwise.
+        start_seconds: where in the recording it begins.
+    """
+
+    kind: Kind
+    type: str
+    snr_db: float | None
+    loudness_lufs: float | None
+    against: Literal["all", "loudest"]
+    seed: int
+    keys: tuple[str, ...] = ()
+    start_seconds: float = 0.0
 
 
 def white(samples: int, random: np.random.Generator) -> np.ndarray:
@@ -64,24 +140,39 @@ def babble(
     return total
 
 
-def make(
-    kind: Kind,
-    samples: int,
-    *,
-    seed: int,
-    babble_keys: Sequence[str] = (),
-    read: Callable[[str], np.ndarray] | None = None,
-) -> np.ndarray:
-    """Noise of a kind, (samples,) float64, of any level; the same for the same arguments."""
-    random = generator(seed, kind)
-    if kind == "white":
-        return white(samples, random)
-    if kind == "pink":
-        return pink(samples, random)
-    if read is None:
-        raise ValueError("expected `read` to fetch the babble's talkers, found None: pass it")
-    talkers = [np.asarray(read(key), dtype=np.float64) for key in babble_keys]
-    return babble(samples, random, talkers=talkers, names=babble_keys)
+def recorded(signal: np.ndarray, samples: int, *, start: int) -> np.ndarray:
+    """(samples,) of a recording (time,) from a sample on; where it ends, it goes round.
+
+    ValueError for an empty recording.
+    """
+    if not signal.size:
+        raise ValueError("expected a noise of some length, found 0 samples: leave the clip out")
+    return np.take(signal, np.arange(start, start + samples), mode="wrap")
+
+
+def make(row: NoiseRow, samples: int, sample_rate: int, read: Read) -> tuple[np.ndarray, bool]:
+    """The noise of a row, of any level; the same for the same arguments.
+
+    Args:
+        row: what to make.
+        samples: how much of it.
+        sample_rate: Hz.
+        read: fetches the clips in `row.keys`, each asked for once.
+
+    Returns:
+        (samples,) float64, and whether it is a recording that had to go round.
+    """
+    random = generator(row.seed, row.kind)
+    if row.kind == "white":
+        return white(samples, random), False
+    if row.kind == "pink":
+        return pink(samples, random), False
+    signals = [np.asarray(read(key), dtype=np.float64) for key in row.keys]
+    if row.kind == "recorded":
+        [signal] = signals
+        start = round(row.start_seconds * sample_rate)
+        return recorded(signal, samples, start=start), signal.size < samples
+    return babble(samples, random, talkers=signals, names=row.keys), False
 
 
 def scale_to_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:

@@ -1,67 +1,83 @@
-"""Scenes: talkers in rooms and in noise, from clips of single talkers.
+"""Scenes: talkers in rooms, in noise and over channels, from clips of single talkers.
 
-One recipe covers what the field calls mixtures (two or three talkers), noisy speech and reverberant
-speech. Conventions:
+One recipe covers what the field calls mixtures (any number of talkers), noisy speech and
+reverberant speech. What a scene holds and how it is made says `pipelines.recipes.staging`; who is
+drawn from which side of a split, `pipelines.recipes.pool`; when talkers speak,
+`pipelines.recipes.placing`. As the field's sets have it, `of` the clips of single talkers:
 
-- Every talker is brought to -25 dBFS *as heard at the microphone*, then given its gain, so that
-  `level_db` is the difference between the talkers in the mixture, whatever the distances.
-- The reference of a talker in a room is its reverberant image (the clip convolved with the impulse
-  response), aligned with the mixture, as in WHAMR!'s reverberant task: a model is asked to separate
-  or to denoise, not to dereverberate. What would sound on after the clip's end is cut off.
-- Noise is added at the microphone, without the room. Its SNR is measured against the sum of the
-  talkers over the whole clip.
-- One common gain turns everything down where the mixture's peak passes 0.95. Then the talkers and
-  the noise are rounded to 16 bits each and summed, so that they add up to the audio exactly.
+- WSJ0-2mix: `{talkers: 2, split_levels: true, sample_rate: 8000, length: min}`
+- Libri2Mix, noisy: `{talkers: 2, loudness_lufs: [-33, -25], length: max,
+  noise: {of: [wham-noise], loudness_lufs: [-38, -30]}}`
+- WHAM!: `{talkers: 2, split_levels: true,
+  noise: {of: [wham-noise], snr_db: [-6, 3], against: loudest}}`; WHAMR! with `room: {}` beside it
+- SparseLibriMix: `{talkers: 2, length: max, overlap: {grid: [0, 0.2, 0.4, 0.6, 0.8, 1]}, …}`
+- VoiceBank-DEMAND: `{noise: {kinds: [recorded, babble], of: [demand],
+  snr_db: {grid: [0, 5, 10, 15]}}}`, and 2.5, 7.5, 12.5, 17.5 for its test set
+- DNS Challenge: `{length: 10, loudness_lufs: [-35, -15], noise: {of: [noises], snr_db: [-5, 20]},
+  room: {}}`
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Self
 
-import numpy as np
-import scipy.signal
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipelines.recipes import noise
+from pipelines.recipes import channels, perturb
 from pipelines.recipes.base import (
     Range,
     Recipe,
-    Rendered,
-    Row,
+    Spread,
     generator,
     key_of,
-    quantised,
     refuse_twins,
     seed_of,
     uniform,
 )
-from pipelines.recipes.levels import SPEECH_DB, gain_to, headroom
-from pipelines.recipes.rooms import Room, RoomRanges, draw_rooms, impulse_response
+from pipelines.recipes.channels import Channel
+from pipelines.recipes.levels import SPEECH_DB
+from pipelines.recipes.measured import MeasuredRoom, draw_measured
+from pipelines.recipes.noise import NoiseRanges, NoiseRow, Read
+from pipelines.recipes.perturb import Perturbation, PerturbationRow
+from pipelines.recipes.placing import Length, Stretch, place
+from pipelines.recipes.pool import (
+    NoiseClip,
+    NoisePool,
+    Pairing,
+    Pool,
+    RecordedRooms,
+    ResponseClip,
+    RoomPool,
+    Side,
+    SourceClip,
+    check_clips,
+    sex_of,
+)
+from pipelines.recipes.rooms import Room, RoomRanges, draw_rooms
+from pipelines.recipes.staging import Scene, Talker, render
 
-Read = Callable[[str], np.ndarray]  # source key -> (time,) at the scene's sample rate
+__all__ = [
+    "NoiseClip",
+    "NoiseRanges",
+    "Read",
+    "RecordedRooms",
+    "ResponseClip",
+    "Room",
+    "RoomRanges",
+    "Scene",
+    "Scenes",
+    "SourceClip",
+    "Talker",
+    "plan",
+    "render",
+]
 
-
-class NoiseRanges(Recipe):
-    """What noise is drawn from.
-
-    Attributes:
-        kinds: any of white, pink and babble; each scene draws one.
-        snr_db: [low, high] dB, talkers' power over noise power.
-        babble_talkers: how many other speakers babble.
-    """
-
-    kinds: tuple[noise.Kind, ...] = Field(default=noise.KINDS, min_length=1)
-    snr_db: Range = (0.0, 15.0)
-    babble_talkers: int = Field(default=5, ge=1)
-
-    @field_validator("kinds")
-    @classmethod
-    def _once(cls, kinds: tuple[noise.Kind, ...]) -> tuple[noise.Kind, ...]:
-        refuse_twins(kinds, "kind of noise", "name each kind once")
-        return kinds
+_SHARES = 1e-6  # by which the shares of splits may miss 1
+_WHOLE_SECONDS = 0.001  # that a clip may lack and still say the whole of its text
 
 
 class Scenes(Recipe):
@@ -70,121 +86,133 @@ class Scenes(Recipe):
     Attributes:
         clips: how many; None for as many as there are source clips. Each source clip leads one
             scene before any leads two.
-        talkers: 1 (noisy or reverberant speech), 2 or 3 (mixtures of different speakers).
+        talkers: 1 (noisy or reverberant speech) or more (mixtures of different speakers).
+        gender: of the talkers of a scene: "any", "same", or "different" (not all the same).
         sample_rate: Hz of the scenes; sources are handed over at it.
-        level_db: [low, high] dB by which each further talker is quieter than the first.
-        length: of a mixture: "min" cuts all talkers to the shortest, all begin together; "max"
-            keeps the longest whole, the others begin at random so that they fit.
+        level_db: [low, high] dB by which each further talker is quieter than the first, who is at
+            -25 dBFS.
+        split_levels: whether the levels lie around -25 dBFS instead: of two talkers one is half
+            the difference above, the other half of it below, as in WSJ0-2mix.
+        loudness_lufs: [low, high] LUFS of each talker, instead of level_db, as in LibriMix.
+        length: of a mixture: "min" cuts all talkers to the shortest; "max" keeps them whole; a
+            number is seconds: of longer clips a part is taken, shorter ones begin at random.
+        overlap: of the time in which anybody speaks, the share in which two or more do, 0 to 1;
+            [low, high], or {grid: [value, ...]}, or one value. Then talkers begin one after
+            another, in a random order. None: together ("min") or at random so that they fit.
+        splits: shares by name, such as {train: 0.8, dev: 0.1, test: 0.1}; split: the one to take.
+            A speaker's side follows from the speaker's name and the shares: nobody is on two
+            sides, and who is added moves nobody.
         room: the rooms; None for no room. All talkers of a scene share one room.
+        recorded_rooms: {of: [dataset, ...]} of recorded impulse responses, instead of room.
         noise: the noises; None for no noise.
+        channel: what the sum goes through; None for nothing.
+        perturb: how each talker's clip is changed before anything else; None for not at all.
         seed: another seed pairs and places anew.
     """
 
     clips: int | None = Field(default=None, ge=1)
-    talkers: int = Field(default=1, ge=1, le=3)
+    talkers: int = Field(default=1, ge=1)
+    gender: Pairing = "any"
     sample_rate: int = Field(default=16_000, ge=8_000, le=48_000)
     level_db: Range = (0.0, 5.0)
-    length: Literal["min", "max"] = "min"
+    split_levels: bool = False
+    loudness_lufs: Range | None = None
+    length: Length = "min"
+    overlap: Spread | None = None
+    splits: dict[str, float] | None = None
+    split: str | None = None
     room: RoomRanges | None = None
+    recorded_rooms: RecordedRooms | None = None
     noise: NoiseRanges | None = None
+    channel: Channel | None = None
+    perturb: Perturbation | None = None
     seed: int = 0
+
+    @field_validator("length", mode="before")
+    @classmethod
+    def _known_length(cls, length: Any) -> Any:
+        number = isinstance(length, int | float) and not isinstance(length, bool)
+        if length not in ("min", "max") and not (number and math.isfinite(length) and length > 0):
+            raise ValueError("expected min, max or a number of seconds above 0")
+        return length
+
+    @field_validator("splits")
+    @classmethod
+    def _whole(cls, splits: dict[str, float] | None) -> dict[str, float] | None:
+        if splits is not None and not (
+            all(share > 0.0 for share in splits.values())
+            and abs(sum(splits.values()) - 1.0) < _SHARES
+        ):
+            raise ValueError(f"expected shares above 0 that add up to 1, found {splits}")
+        return splits
+
+    @model_validator(mode="after")
+    def _agreeing(self) -> Self:
+        if (self.splits is None) != (self.split is None) or (
+            self.splits is not None and self.split not in self.splits
+        ):
+            known = sorted(self.splits) if self.splits else "no splits"
+            raise ValueError(f"expected split to be one of splits, found {self.split!r} of {known}")
+        if self.loudness_lufs is not None and {"level_db", "split_levels"} & self.model_fields_set:
+            raise ValueError("expected level_db or loudness_lufs, found both: leave one out")
+        if self.room is not None and self.recorded_rooms is not None:
+            raise ValueError("expected room or recorded_rooms, found both: leave one out")
+        if self.talkers == 1 and (self.overlap is not None or self.gender != "any"):
+            raise ValueError("expected 2 talkers or more for overlap and gender, found 1")
+        if (
+            self.overlap is not None
+            and not 0.0 <= self.overlap.bounds[0] <= (self.overlap.bounds[1]) <= 1.0
+        ):
+            raise ValueError(f"expected an overlap within 0 and 1, found {self.overlap.bounds}")
+        return self
 
 
 @dataclass(frozen=True)
-class SourceClip:
-    """A clip of one talker that scenes may use: its key, who speaks, how long, what is said."""
+class _Drawn:
+    """What scenes are drawn from, once checked; None where nothing of it is wanted."""
 
-    key: str
-    speaker: str
-    seconds: float
-    text: str | None = None
-
-
-class Talker(Row):
-    """One talker of a scene: the source clip, its speaker, gain, start and place."""
-
-    key: str
-    speaker: str
-    gain_db: float
-    offset_seconds: float
-    room: Room | None
+    recipe: Scenes
+    pool: Pool
+    noises: NoisePool | None
+    rooms: RoomPool | None
 
 
-class NoiseRow(Row):
-    """The noise of a scene; `babble_keys` are clips of other speakers, none if not babble."""
-
-    kind: noise.Kind
-    snr_db: float
-    seed: int
-    babble_keys: tuple[str, ...] = ()
+Name = tuple[int, str, int]  # what draws are keyed by: seed, key of the leading clip, turn
 
 
-class Scene(Row):
-    """One scene, decided: `render` needs this and the named source signals.
+def plan(
+    recipe: Scenes,
+    sources: Sequence[SourceClip],
+    noises: Sequence[NoiseClip] = (),
+    responses: Sequence[ResponseClip] = (),
+) -> list[Scene]:
+    """Who is heard with whom, when, where, in what noise and over what channel.
 
-    Attributes:
-        key: sample key. talkers: one or more, different speakers.
-        sample_rate: Hz. length: see `Scenes`.
-        seconds: how long it will be, by the sources' stated lengths.
-        noise: None for none. text: what the single talker says; None for several talkers.
-    """
-
-    key: str
-    talkers: tuple[Talker, ...]
-    sample_rate: int
-    length: Literal["min", "max"]
-    seconds: float
-    noise: NoiseRow | None
-    text: str | None
-
-    @property
-    def source_keys(self) -> tuple[str, ...]:
-        """All source clips that rendering will read, talkers first, in order."""
-        babble = self.noise.babble_keys if self.noise else ()
-        return tuple(talker.key for talker in self.talkers) + babble
-
-
-class _Cast:
-    """The source clips by speaker, all in an order that does not depend on how they were given."""
-
-    def __init__(self, sources: Sequence[SourceClip]) -> None:
-        self.by_speaker: dict[str, list[SourceClip]] = {}
-        for clip in sorted(sources, key=lambda clip: (clip.speaker, clip.key)):
-            self.by_speaker.setdefault(clip.speaker, []).append(clip)
-        self.speakers = list(self.by_speaker)
-
-    def others(
-        self, random: np.random.Generator, count: int, *, taken: Sequence[str]
-    ) -> list[SourceClip]:
-        """`count` clips of different speakers, none of them taken: a speaker, then one clip."""
-        free = [speaker for speaker in self.speakers if speaker not in taken]
-        chosen = [free[place] for place in random.permutation(len(free))[:count]]
-        return [_pick(random, self.by_speaker[speaker]) for speaker in chosen]
-
-
-def _pick(random: np.random.Generator, clips: Sequence[SourceClip]) -> SourceClip:
-    return clips[int(random.integers(len(clips)))]
-
-
-def plan(recipe: Scenes, sources: Sequence[SourceClip]) -> list[Scene]:
-    """Who is heard with whom, where and in what noise.
-
-    The order of `sources` does not matter. Each decision draws from a generator of its own, keyed
+    The order of the clips does not matter. Each decision draws from a generator of its own, keyed
     by the seed and the leading clip: with noise or a room added to a recipe, the pairs stay as they
     are. Another set of source clips may change which clips come together.
+
+    Args:
+        recipe: the options.
+        sources: clips of single talkers.
+        noises: recorded noises, for the kind `recorded`.
+        responses: recorded impulse responses, for `recorded_rooms`.
 
     Returns:
         rows in an order shuffled by the seed, with different keys.
 
     Raises:
-        ValueError: no sources, a repeated key, a clip without length, or too few speakers.
+        ValueError: no sources, a repeated key, a clip without length, too few speakers, an unknown
+            gender where it matters, or no recordings of noise or rooms where some are wanted.
     """
-    _check(recipe, sources)
-    cast = _Cast(sources)
-    leads = sorted(sources, key=lambda clip: _order(recipe.seed, clip.key))
+    if not sources:
+        raise ValueError("expected source clips to make scenes of, found none: prepare some first")
+    drawn = _drawn(recipe, sources, noises, responses)
+    clips = [clip for speaker in drawn.pool.by_speaker.values() for clip in speaker]
+    leads = sorted(clips, key=lambda clip: _order(recipe.seed, clip.key))
     count = len(leads) if recipe.clips is None else recipe.clips
     rows = [
-        _scene(recipe, cast, lead=leads[index % len(leads)], turn=index // len(leads))
+        _scene(drawn, lead=leads[index % len(leads)], turn=index // len(leads))
         for index in range(count)
     ]
     refuse_twins((row.key for row in rows), "scene", "give the source clips other keys")
@@ -195,39 +223,58 @@ def _order(seed: int, key: str) -> bytes:
     return hashlib.sha256(f"{seed}/{key}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _check(recipe: Scenes, sources: Sequence[SourceClip]) -> None:
-    if not sources:
-        raise ValueError("expected source clips to make scenes of, found none: prepare some first")
-    refuse_twins((clip.key for clip in sources), "source clip", "name each clip once")
-    short = [clip.key for clip in sources if not clip.seconds > 0.0]
-    if short:
-        raise ValueError(f"expected source clips of some length, found 0 s: {short[:5]}; drop them")
-    babblers = 0
-    if recipe.noise is not None and "babble" in recipe.noise.kinds:
-        babblers = recipe.noise.babble_talkers
-    speakers = len({clip.speaker for clip in sources})
-    if speakers < recipe.talkers + babblers:
-        raise ValueError(
-            f"expected source clips of {recipe.talkers + babblers} speakers or more "
-            f"({recipe.talkers} talkers and {babblers} of babble, all different), found "
-            f"{speakers}: add speakers, or lower talkers or noise.babble_talkers"
-        )
+def _drawn(
+    recipe: Scenes,
+    sources: Sequence[SourceClip],
+    noises: Sequence[NoiseClip],
+    responses: Sequence[ResponseClip],
+) -> _Drawn:
+    """The pools of the recipe's split; ValueError where they cannot make one scene."""
+    for clips, what in ((sources, "source"), (noises, "noise"), (responses, "response")):
+        check_clips(clips, what)
+    side, ranges, rooms = Side(recipe.splits, recipe.split), recipe.noise, recipe.recorded_rooms
+    kinds = ranges.drawn if ranges is not None else ()
+    pool = Pool(side.take(sources, lambda clip: clip.speaker))
+    babblers = ranges.babble_talkers if ranges is not None and "babble" in kinds else 0
+    pool.check_count(recipe.talkers, babblers, side)
+    pool.check_pairing(recipe.gender, recipe.talkers)
+    recorded, measured = None, None
+    if ranges is not None and "recorded" in kinds:
+        recorded = NoisePool(noises, ranges.types, side=Side() if ranges.shared else side)
+    if rooms is not None:
+        there = Side() if rooms.shared else side
+        measured = RoomPool(responses, talkers=recipe.talkers, side=there)
+    return _Drawn(recipe, pool, recorded, measured)
 
 
-def _scene(recipe: Scenes, cast: _Cast, *, lead: SourceClip, turn: int) -> Scene:
+def _scene(drawn: _Drawn, *, lead: SourceClip, turn: int) -> Scene:
+    recipe = drawn.recipe
     name = (recipe.seed, lead.key, turn)
-    others = cast.others(generator(*name, "talkers"), recipe.talkers - 1, taken=[lead.speaker])
+    others = drawn.pool.partners(
+        generator(*name, "talkers"), lead, recipe.talkers - 1, recipe.gender
+    )
     clips = [lead, *others]
-    lengths = [clip.seconds for clip in clips]
+    seconds, talkers = _talkers(drawn, clips, name)
+    channel = None
+    if recipe.channel is not None:
+        channel = channels.draw(recipe.channel, generator(*name, "channel"))
     return Scene(
         key=_key(recipe, clips, turn),
-        talkers=_talkers(recipe, clips, name),
+        talkers=talkers,
         sample_rate=recipe.sample_rate,
-        length=recipe.length,
-        seconds=round(min(lengths) if recipe.length == "min" else max(lengths), 6),
-        noise=_noise(recipe, cast, clips, name),
-        text=lead.text if recipe.talkers == 1 else None,
+        seconds=seconds,
+        noise=_noise(drawn, clips, seconds, name),
+        channel=channel,
+        text=_text(lead, talkers),
+        split=recipe.split,
     )
+
+
+def _text(lead: SourceClip, talkers: Sequence[Talker]) -> str | None:
+    """What a lone talker says; None where several talk or only a part of the clip is heard."""
+    change = talkers[0].perturbation
+    whole = lead.seconds if change is None else perturb.seconds(change, lead.seconds)
+    return lead.text if len(talkers) == 1 and talkers[0].seconds > whole - _WHOLE_SECONDS else None
 
 
 def _key(recipe: Scenes, clips: Sequence[SourceClip], turn: int) -> str:
@@ -237,118 +284,107 @@ def _key(recipe: Scenes, clips: Sequence[SourceClip], turn: int) -> str:
 
 
 def _talkers(
-    recipe: Scenes, clips: Sequence[SourceClip], name: tuple[int, str, int]
-) -> tuple[Talker, ...]:
-    rooms: Sequence[Room | None] = [None] * len(clips)
-    if recipe.room is not None:
-        rooms = draw_rooms(recipe.room, generator(*name, "room"), talkers=len(clips))
-    levels, starts = generator(*name, "levels"), generator(*name, "starts")
-    longest = max(clip.seconds for clip in clips)
-    return tuple(
+    drawn: _Drawn, clips: Sequence[SourceClip], name: Name
+) -> tuple[float, tuple[Talker, ...]]:
+    """How long the scene is, and everything about its talkers."""
+    recipe = drawn.recipe
+    changes = _perturbations(recipe, len(clips), name)
+    lengths = [
+        clip.seconds if change is None else perturb.seconds(change, clip.seconds)
+        for clip, change in zip(clips, changes, strict=True)
+    ]
+    seconds, stretches = _stretches(recipe, lengths, name)
+    levels = _levels(recipe, len(clips), name)
+    return seconds, tuple(
         Talker(
             key=clip.key,
             speaker=clip.speaker,
-            gain_db=0.0 - uniform(levels, recipe.level_db) if index else 0.0,
-            offset_seconds=uniform(starts, (0.0, _slack(recipe, longest - clip.seconds))),
+            gender=sex_of(clip.gender),
+            **level,
+            start_seconds=stretch.start,
+            seconds=stretch.seconds,
+            offset_seconds=stretch.offset,
             room=room,
+            perturbation=change,
         )
-        for index, (clip, room) in enumerate(zip(clips, rooms, strict=True))
+        for clip, level, stretch, room, change in zip(
+            clips, levels, stretches, _rooms(drawn, len(clips), name), changes, strict=True
+        )
     )
 
 
-def _slack(recipe: Scenes, seconds: float) -> float:
-    """How late a talker may begin."""
-    return seconds if recipe.length == "max" else 0.0
+def _rooms(drawn: _Drawn, count: int, name: Name) -> Sequence[Room | MeasuredRoom | None]:
+    """The room of each talker: one for all of them, or None."""
+    recipe = drawn.recipe
+    if drawn.rooms is not None:
+        keys = drawn.rooms.pick(generator(*name, "recorded room"))
+        return draw_measured(keys, generator(*name, "responses"), talkers=count)
+    if recipe.room is None:
+        return [None] * count
+    # Splits share no rooms either.
+    seed = recipe.seed if recipe.split is None else seed_of(recipe.seed, recipe.split)
+    return draw_rooms(recipe.room, generator(*name, "room"), talkers=count, seed=seed)
+
+
+def _perturbations(recipe: Scenes, count: int, name: Name) -> Sequence[PerturbationRow | None]:
+    if recipe.perturb is None:
+        return [None] * count
+    random = generator(*name, "perturb")
+    return [perturb.draw(recipe.perturb, random) for _ in range(count)]
+
+
+def _stretches(recipe: Scenes, lengths: Sequence[float], name: Name) -> tuple[float, list[Stretch]]:
+    overlap = None
+    if recipe.overlap is not None:
+        overlap = recipe.overlap.draw(generator(*name, "overlap"))
+    return place(
+        lengths,
+        recipe.length,
+        overlap,
+        cuts=generator(*name, "cuts"),
+        starts=generator(*name, "starts"),
+    )
+
+
+def _levels(recipe: Scenes, count: int, name: Name) -> list[dict[str, float | None]]:
+    """The level of each talker: dBFS, or LUFS."""
+    random = generator(*name, "levels")
+    if recipe.loudness_lufs is not None:
+        louds = [uniform(random, recipe.loudness_lufs) for _ in range(count)]
+        return [{"level_dbfs": None, "loudness_lufs": loud} for loud in louds]
+    below = [0.0, *(uniform(random, recipe.level_db) for _ in range(count - 1))]
+    middle = sum(below) / count if recipe.split_levels else 0.0
+    return [{"level_dbfs": round(SPEECH_DB + middle - step, 6)} for step in below]
 
 
 def _noise(
-    recipe: Scenes, cast: _Cast, clips: Sequence[SourceClip], name: tuple[int, str, int]
+    drawn: _Drawn, clips: Sequence[SourceClip], seconds: float, name: Name
 ) -> NoiseRow | None:
-    if recipe.noise is None:
+    ranges = drawn.recipe.noise
+    if ranges is None:
         return None
-    random = generator(*name, "noise")
-    kind = recipe.noise.kinds[int(random.integers(len(recipe.noise.kinds)))]
-    snr_db = uniform(random, recipe.noise.snr_db)
-    babblers: list[SourceClip] = []
+    kind = ranges.drawn[int(generator(*name, "noise").integers(len(ranges.drawn)))]
+    keys: tuple[str, ...] = ()
+    start, label = 0.0, str(kind)
     if kind == "babble":
         taken = [clip.speaker for clip in clips]
-        babblers = cast.others(generator(*name, "babble"), recipe.noise.babble_talkers, taken=taken)
+        random = generator(*name, "babble")
+        others = drawn.pool.others(random, ranges.babble_talkers, taken=taken)
+        keys = tuple(clip.key for clip in others)
+    if kind == "recorded":
+        assert drawn.noises is not None
+        recording = drawn.noises.pick(generator(*name, "recording"))
+        keys, label = (recording.key,), recording.type
+        room = max(recording.seconds - seconds, 0.0) or recording.seconds
+        start = uniform(generator(*name, "noise start"), (0.0, room))
+    lufs = ranges.loudness_lufs
     return NoiseRow(
         kind=kind,
-        snr_db=snr_db,
+        type=label,
+        snr_db=None if lufs else ranges.snr_db.draw(generator(*name, "snr")),
+        loudness_lufs=uniform(generator(*name, "noise loudness"), lufs) if lufs else None,
+        against=ranges.against,
         seed=seed_of(*name, "noise seed"),
-        babble_keys=tuple(clip.key for clip in babblers),
+        keys=keys,
+        start_seconds=start,
     )
-
-
-def render(scene: Scene, read: Read) -> Rendered:
-    """Make one scene. The same row and signals give the same bits, in any process.
-
-    Args:
-        scene: a row of `plan`.
-        read: fetches a source clip's signal by its key: (time,) float at `scene.sample_rate`,
-            asked once for each of `scene.source_keys`.
-
-    Returns:
-        the audio; with one talker `clean`, its image without the noise; with more, `s1`, `s2`… in
-        the order of the row; `noise` where there is some. They add up to the audio, exactly.
-
-    Raises:
-        ValueError: a source is empty, silent, not finite or not of one channel.
-    """
-    talkers = _together(scene, [_signal(read, talker.key) for talker in scene.talkers])
-    speech = np.sum(talkers, axis=0)
-    added = _noise_signal(scene, speech, read)
-    gain = headroom(speech + added)
-    images = quantised(talkers * gain)
-    sounds = {f"s{number}": image for number, image in enumerate(images, 1)}
-    if len(images) == 1:
-        sounds = {"clean": images[0]}
-    if scene.noise is not None:
-        sounds["noise"] = quantised(added * gain)
-    audio = np.stack(list(sounds.values())).sum(axis=0, dtype=np.int16)
-    return Rendered({"audio": audio, **sounds}, scene.sample_rate)
-
-
-def _signal(read: Read, key: str) -> np.ndarray:
-    signal = np.asarray(read(key), dtype=np.float64)
-    if signal.ndim != 1:
-        raise ValueError(
-            f"expected one channel, shape (time,), of source clip {key!r}, found {signal.shape}"
-        )
-    return signal
-
-
-def _together(scene: Scene, signals: Sequence[np.ndarray]) -> np.ndarray:
-    """(sources, time): every talker's image at its level and place."""
-    offsets = [round(talker.offset_seconds * scene.sample_rate) for talker in scene.talkers]
-    ends = [offset + signal.size for offset, signal in zip(offsets, signals, strict=True)]
-    samples = min(ends) if scene.length == "min" else max(ends)
-    placed = np.zeros((len(signals), samples))
-    for row, talker, signal, offset in zip(placed, scene.talkers, signals, offsets, strict=True):
-        image = _image(talker, signal, samples - offset, scene.sample_rate)
-        row[offset : offset + image.size] = image
-    return placed
-
-
-def _image(talker: Talker, signal: np.ndarray, samples: int, sample_rate: int) -> np.ndarray:
-    """The talker as heard at the microphone, at its level, at most `samples` long."""
-    image = signal
-    if talker.room is not None and signal.size:
-        image = scipy.signal.oaconvolve(signal, impulse_response(talker.room, sample_rate))
-    heard = image[: min(signal.size, samples)]  # the level is the speech's, not its dying away's
-    name = f"source clip {talker.key!r}"
-    return image[:samples] * gain_to(heard, SPEECH_DB + talker.gain_db, name=name)
-
-
-def _noise_signal(scene: Scene, speech: np.ndarray, read: Read) -> np.ndarray:
-    if scene.noise is None:
-        return np.zeros(speech.size)
-    signal = noise.make(
-        scene.noise.kind,
-        speech.size,
-        seed=scene.noise.seed,
-        babble_keys=scene.noise.babble_keys,
-        read=lambda key: _signal(read, key),
-    )
-    return noise.scale_to_snr(speech, signal, scene.noise.snr_db)

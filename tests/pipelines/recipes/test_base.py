@@ -12,6 +12,7 @@ from pipelines.recipes.base import (
     KEY_LENGTH,
     Range,
     Recipe,
+    Spread,
     generator,
     key_of,
     quantised,
@@ -94,3 +95,34 @@ def test_sixteen_bits_come_back_as_they_were(steps):
 def test_what_sixteen_bits_do_not_hold_is_refused(sample):
     with pytest.raises(ValueError, match=r"samples in \[-1, 1\)"):
         quantised(np.array([[0.0, sample]]))
+
+
+class Levels(Recipe):
+    snr_db: Spread = Spread(range=(0.0, 15.0))
+
+
+def test_a_spread_is_a_range_a_grid_or_one_value():
+    assert Levels(snr_db=[-5, 5]).snr_db.bounds == (-5, 5)
+    assert Levels(snr_db=3).snr_db.draw(generator("s")) == 3.0
+    grid = Levels(snr_db={"grid": [-5, 0, 10]}).snr_db
+    assert grid.bounds == (-5, 10)
+    assert {grid.draw(generator("s", seed)) for seed in range(40)} == {-5, 0, 10}
+    drawn = [Levels().snr_db.draw(generator("s", seed)) for seed in range(200)]
+    assert 0 <= min(drawn) < 1 < 14 < max(drawn) <= 15
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([5, 0], "low <= high"),
+        ({"grid": []}, "write one of them"),
+        ({"range": [0, 1], "grid": [1]}, "write one of them"),
+        ({"grid": [float("nan")]}, "finite values"),
+        ({"values": [1]}, "Extra inputs"),
+        ("loud", "Spread"),
+        (True, "Spread"),
+    ],
+)
+def test_a_spread_that_says_nothing_clear_is_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        Levels(snr_db=given)
