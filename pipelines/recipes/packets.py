@@ -3,7 +3,8 @@
 Losses follow the model of Gilbert (1960) and Elliott (1963): a good state that loses nothing and a
 bad one that loses a share of its packets (`density`), with a fixed chance to change after each
 packet. Over a long signal `share` of all packets is lost, and a visit to the bad state lasts
-`burst_packets` on average; a short signal may well lose none.
+`burst_packets` on average; a short signal may well lose none. Packets are cut out of what the codec
+decoded: that a decoder needs a while after a gap to find its way again is not modelled.
 """
 
 from __future__ import annotations
