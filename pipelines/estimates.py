@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 
 from pipelines import audio
@@ -69,7 +70,8 @@ class _Raw:
         if sound not in self._headers:
             try:
                 opened = self._originals.open(sound) if path_of(sound) else b""
-                self._headers[sound] = audio.header(opened)
+                with io.BytesIO(opened) if isinstance(opened, bytes) else opened as stream:
+                    self._headers[sound] = audio.header(stream)
             except BadAudio:
                 self._headers[sound] = None
         return self._headers[sound]

@@ -57,10 +57,7 @@ def store(
             rates = {role: rate for role, (_, rate) in kept.items()}
             _check_alike(rates, {role: found.frames for role, (found, _) in kept.items()})
             return {role: found for role, (found, _) in kept.items()}, rates[HEARD]
-    found = {
-        role: _decode(originals, sound, entry, keep=treatment.format == "original")
-        for role, sound in sounds(entry).items()
-    }
+    found = _decode_all(treatment, originals, entry)
     recordings = {role: recording for role, (recording, _) in found.items()}
     _check_alike(
         {role: recording.sample_rate for role, recording in recordings.items()},
@@ -82,6 +79,21 @@ def store(
         if role == HEARD and not stored[role].heard:
             raise BadAudio("silent", f"every sample is zero at {bits} bits")
     return stored, rate
+
+
+def _decode_all(
+    treatment: Treatment, originals: Originals, entry: Entry
+) -> dict[str, tuple[Recording, bytes | None]]:
+    """Every sound of a clip; BadAudio("too_long") if they are more than one may be in all."""
+    found: dict[str, tuple[Recording, bytes | None]] = {}
+    samples = 0
+    for role, sound in sounds(entry).items():
+        found[role] = _decode(originals, sound, entry, keep=treatment.format == "original")
+        samples += found[role][0].pcm.size
+        if samples > audio.MOST:
+            detail = f"expected at most {audio.MOST} samples in recording and references together"
+            raise BadAudio("too_long", f"{detail}: cut it into stretches")
+    return found
 
 
 def _bits(treatment: Treatment, recordings: Mapping[str, Recording]) -> int:

@@ -111,11 +111,11 @@ def _of_clip(stem: str, clip: Clip) -> Iterator[Problem]:
     row = clip.row
     contents: dict[str, str] = {}
     for role, member in row.sounds.items():
-        data = clip.read(role)
         try:
+            data = clip.read(role)
             found = audio.decode(data)
-        except BadAudio as error:
-            yield Problem(stem, row.key, f"{member.name}: {error.reason}: {error}")
+        except (BadAudio, RealEarError) as error:
+            yield Problem(stem, row.key, f"{member.name} cannot be read: {error}")
             return
         heard = row.peak_dbfs is not None  # else its bytes were kept unheard
         contents[role] = found.content if heard else hashlib.sha256(data).hexdigest()
