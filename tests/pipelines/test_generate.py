@@ -13,7 +13,6 @@ from pipelines.shards import datasets
 from pipelines.shards.datasets import RandomReader
 
 RATE = 8_000  # Hz
-STEP = 1 / 32_768  # of 16 bits
 TEXTS = ["one two three", "four five", "six", "seven eight"]
 READINGS = {"kind": "readings", "texts": TEXTS, "voices": ["en-us+f2", "en-us+m6"]}
 
@@ -199,9 +198,7 @@ def test_talkers_add_up_to_the_mixture(corpora, talkers, number, length):
     for key, row in rows(made).items():
         sources = reader[key].sources()
         assert sources.shape == (number, round(row.seconds * RATE))
-        np.testing.assert_allclose(
-            sources.sum(axis=0), reader[key].signal(), atol=STEP * (number + 1) / 2
-        )
+        np.testing.assert_array_equal(sources.sum(axis=0), reader[key].signal())
         assert row.clipped == 0
         assert (row.sources, row.labels["talkers"]) == (number, str(number))
         assert row.text is None
@@ -218,9 +215,10 @@ def test_references_and_noise_add_up_at_the_stated_snr(corpora, talkers, number)
     for key, row in rows(made).items():
         clip = reader[key]
         speech = clip.signal("clean") if number == 1 else clip.sources().sum(axis=0)
-        rest = clip.signal() - speech
+        rest = clip.signal("noise")
+        np.testing.assert_array_equal(speech + rest, clip.signal())
         snr_db = 10 * np.log10(np.mean(speech**2) / np.mean(rest**2))
-        assert snr_db == pytest.approx(float(row.labels["snr_db"]), abs=0.05)
+        assert snr_db == pytest.approx(float(row.labels["snr_db"]), abs=0.01)
         assert 3 <= float(row.labels["snr_db"]) <= 9
         assert row.labels["noise"] == "white"
     reader.close()
@@ -236,6 +234,67 @@ def test_a_scene_of_one_talker_is_that_talkers_clip(corpora, talkers):
         assert (row.text, row.speaker, row.cluster) == (source.text, source.speaker, source.cluster)
         assert row.has("clean")
         assert not row.sources
+
+
+@pytest.fixture
+def recorded(corpora, talkers) -> dict[str, Made]:
+    """The talkers, with datasets of noises (two types) and of impulse responses (one room)."""
+    for name, samples in [("hum_1", 800), ("hum_2", 9_000), ("rain_1", 9_000)]:
+        corpora.wav(f"noises/{name}.wav", corpora.noise(samples, seed=samples))
+    for number in range(3):
+        decay = 10 ** (-np.arange(1_600) / 500) * corpora.noise(1_600, seed=50 + number)
+        corpora.wav(f"halls/hall_{number}.wav", np.concatenate([[0.9], decay]))
+    return talkers | {
+        "noises": corpora.prepare("noises", audio="noises/{class}_{take}.wav"),
+        "halls": corpora.prepare("halls", audio="halls/{room}_{take}.wav"),
+    }
+
+
+def test_noises_and_rooms_may_be_recorded_ones_of_other_datasets(corpora, recorded):
+    noise = {"of": "noises", "snr_db": {"grid": [-5, 0, 5]}}
+    recipe = scenes(talkers=2, noise=noise, recorded_rooms={"of": "halls"}, clips=12)
+    made = generated(corpora, recipe, recorded)
+    assert not made.card.failed
+    reader = RandomReader(made.folder)
+    for key, row in rows(made).items():
+        clip = reader[key]
+        parts = [*clip.sources(), clip.signal("noise")]
+        np.testing.assert_array_equal(np.sum(parts, axis=0), clip.signal())
+        assert row.labels["noise"] in {"hum", "rain"}
+        assert row.labels["snr_db"] in {"-5", "0", "5"}
+        assert all(row.has(f"s{n}_{part}") for n in (1, 2) for part in ("dry", "early"))
+        assert row.sources == 2
+    reader.close()
+    assert len({row.labels["noise"] for row in rows(made).values()}) == 2
+    looped = [row.labels.get("noise_looped") for row in rows(made).values()]
+    assert {"true", None} == set(looped)
+
+
+def test_a_channel_keeps_the_sum_before_it(corpora, talkers):
+    recipe = scenes(channel={"telephone": True, "codecs": ["gsm"]}, noise={"kinds": ["pink"]})
+    made = generated(corpora, recipe, talkers)
+    reader = RandomReader(made.folder)
+    for key, row in rows(made).items():
+        clip = reader[key]
+        parts = clip.signal("clean") + clip.signal("noise")
+        np.testing.assert_array_equal(parts, clip.signal("pre"))
+        assert not np.array_equal(clip.signal("pre"), clip.signal())
+        assert row.labels["channel"] == "telephone+gsm"
+    reader.close()
+
+
+def test_splits_of_one_dataset_share_no_speaker(corpora, talkers):
+    # By the hash of their names p1 and p2 are on one side, p0 and p3 on the other.
+    splits = {"train": 0.5, "test": 0.5}
+    heard = {}
+    for split in splits:
+        made = generated(
+            corpora, scenes(talkers=2, splits=splits, split=split), talkers, dataset=split
+        )
+        heard[split] = {name for row in rows(made).values() for name in row.speaker.split("+")}
+        assert {row.labels["split"] for row in rows(made).values()} == {split}
+    assert heard["train"] | heard["test"] == {"p0", "p1", "p2", "p3"}
+    assert not heard["train"] & heard["test"]
 
 
 def test_scenes_of_readings_keep_the_text_and_the_voice(corpora):
@@ -294,6 +353,11 @@ def test_a_source_that_cannot_be_used_costs_its_scenes(corpora, talkers):
         ({"kind": "readings", "sentences": 10_000}, "sentences: expected 1 to"),
         ({"kind": "scenes"}, "expected `of`, the datasets whose clips to use, found none"),
         (scenes(talkers=5), "expected source clips of 5 speakers or more"),
+        (scenes(talkers=0), "talkers: Input should be greater than or equal to 1"),
+        (scenes(length="mean"), "length: Value error, expected min, max or a number of seconds"),
+        (scenes(noise={"snr_db": [9, 3]}), "noise.snr_db.range: Value error, expected [low, high]"),
+        (scenes(noise={"kinds": ["recorded"]}), "name their datasets in noise.of"),
+        (scenes(talkers=2, gender="same"), "found 4 of 4 without"),
         (scenes(noise={"kind": "white"}), "unknown key 'noise.kind': did you mean 'kinds'?"),
         (scenes(noise={"kinds": ["babble"]}), "expected source clips of 6 speakers or more"),
     ],
