@@ -25,7 +25,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipelines.recipes.base import Range, Recipe, Row, generator, seed_of, uniform
+from pipelines.recipes.base import Range, Recipe, Row, Spread, generator, seed_of, uniform
 from pipelines.recipes.decay import reverberation_time
 from pipelines.recipes.responses import EARLY, until
 from pipelines.recipes.responses import Responses as Responses  # whoever asks for rooms wants it
@@ -35,7 +35,6 @@ from pipelines.recipes.shoebox import (
     direct_sound,
     eyring_t60,
     fitted_walls,
-    image_count,
     simulated,
 )
 
@@ -43,6 +42,7 @@ MOST_ABSORPTION = 0.6  # of the energy; see the module's text
 MOST_IMAGES = 1e7  # of a response: some 4 s of work
 LEEWAY = 0.15  # share of the asked T60 by which a room may miss it
 WALL_MARGIN = 0.4  # m, of talkers and microphones from every wall
+NEAREST = 0.05  # m, of a talker to the microphone: nearer, the direct sound hides the decay
 _TRIES = 1_000  # positions to draw before giving up
 _HEIGHTS = (1.0, 1.9)  # m, of mouths and microphones: sitting to standing
 _KEPT = 512  # responses in memory
@@ -57,7 +57,7 @@ class Room(Row):
         source, microphone: where they are, m from the corner at the origin.
         absorption: share of the energy that each wall takes.
         asked_t60_s: seconds in which sound was to decay by 60 dB.
-        t60_s: seconds in which it does, measured with images at whole samples of 16 kHz.
+        t60_s: seconds in which it does, measured at the sample rate that it was drawn for.
     """
 
     size_m: Point
@@ -79,18 +79,19 @@ class Room(Row):
 
 
 class RoomRanges(Recipe):
-    """What rooms are drawn from; every pair is [low, high].
+    """What rooms are drawn from.
 
     Attributes:
-        t60_s: reverberation time, raised where the drawn room is too large for a short one.
-        distance_m: from talker to microphone.
-        length_m, width_m, height_m: of the room.
+        t60_s: [low, high], one value or {grid: […]}: reverberation time, longer where the drawn
+            room is too large for a short one.
+        distance_m: the same: from talker to microphone.
+        length_m, width_m, height_m: [low, high] of the room.
         rooms: how many different rooms all clips share; null for one of its own for each clip,
             which takes some 10 to 100 ms a clip to plan.
     """
 
-    t60_s: Range = (0.2, 0.6)
-    distance_m: Range = (0.5, 2.5)
+    t60_s: Spread = Spread(range=(0.2, 0.6))
+    distance_m: Spread = Spread(range=(0.5, 2.5))
     length_m: Range = (4.0, 8.0)
     width_m: Range = (3.5, 6.0)
     height_m: Range = (2.5, 3.5)
@@ -101,26 +102,25 @@ class RoomRanges(Recipe):
         smallest = (self.length_m[0], self.width_m[0], self.height_m[0])
         if min(smallest) < 2.0:
             raise ValueError(f"expected rooms of 2 m or more every way, found {smallest}: enlarge")
+        longest, least = self.t60_s.bounds[1], self.distance_m.bounds[0]
         largest = (self.length_m[1], self.width_m[1], self.height_m[1])
-        if self.t60_s[1] < shortest_t60(largest):
+        if longest < shortest_t60(largest):
             raise ValueError(
                 f"expected t60_s up to {shortest_t60(largest):.2f} s or more, the shortest that "
-                f"the largest room {largest} m can have, found {self.t60_s}: raise it or make "
-                "the rooms smaller"
+                f"the largest room {largest} m can have, found {longest}: raise it or make the "
+                "rooms smaller"
             )
-        if image_count(smallest, self.t60_s[1]) > MOST_IMAGES:
-            longest = self.t60_s[1] * (MOST_IMAGES / image_count(smallest, self.t60_s[1])) ** (
-                1 / 3
-            )
+        if longest > longest_t60(smallest):
             raise ValueError(
-                f"expected t60_s up to {longest:.2f} s at most, what the smallest room "
-                f"{smallest} m is computed for, found {self.t60_s}: lower it or enlarge the rooms"
+                f"expected t60_s up to {longest_t60(smallest):.2f} s at most, for which the "
+                f"smallest room {smallest} m can be computed, found {longest}: lower it or "
+                "enlarge the rooms"
             )
         reach = min(smallest[:2]) / 2 - WALL_MARGIN
-        if not 0.0 < self.distance_m[0] <= reach:
+        if not NEAREST <= least <= reach:
             raise ValueError(
-                f"expected distance_m to begin above 0 and not above {reach:.2f} m, which fits "
-                f"anywhere in the smallest room, found {self.distance_m}: change it or the rooms"
+                f"expected distance_m to begin between {NEAREST} and {reach:.2f} m, which fits "
+                f"anywhere in the smallest room, found {least}: change it or the rooms"
             )
         return self
 
@@ -130,8 +130,19 @@ def shortest_t60(size_m: Point) -> float:
     return eyring_t60(size_m, MOST_ABSORPTION)
 
 
+def longest_t60(size_m: Point) -> float:
+    """The largest T60 in seconds for which a room of this size is computed."""
+    volume = MOST_IMAGES * math.prod(size_m)  # m³: of the sphere that holds so many images
+    return math.cbrt(volume * 3.0 / (4.0 * math.pi)) / SPEED_OF_SOUND
+
+
 def draw_rooms(
-    ranges: RoomRanges, random: np.random.Generator, *, talkers: int, seed: int = 0
+    ranges: RoomRanges,
+    random: np.random.Generator,
+    *,
+    talkers: int,
+    seed: int = 0,
+    sample_rate: int = 16_000,
 ) -> tuple[Room, ...]:
     """One room with one microphone and `talkers` talkers in it: a `Room` for each talker.
 
@@ -144,14 +155,17 @@ def draw_rooms(
         talkers: how many, 1 or more.
         seed: of the shared rooms: another one, other rooms. A recipe hands over its own, so that
             training and evaluation data with different seeds do not share rooms.
+        sample_rate: Hz of the scenes, at which the T60 is measured; changes the walls by a little.
     """
     if ranges.rooms is None:
-        return _room(ranges, int(random.integers(2**53)), talkers)
-    return _room(ranges, seed_of(seed, "room", int(random.integers(ranges.rooms))), talkers)
+        identity = int(random.integers(2**53))
+    else:
+        identity = seed_of(seed, "room", int(random.integers(ranges.rooms)))
+    return _room(ranges, identity, talkers, sample_rate)
 
 
 @functools.lru_cache(_FITTED)
-def _room(ranges: RoomRanges, identity: int, talkers: int) -> tuple[Room, ...]:
+def _room(ranges: RoomRanges, identity: int, talkers: int, sample_rate: int) -> tuple[Room, ...]:
     """The room of that identity."""
     random = generator(identity, "size")
     size = (
@@ -159,15 +173,15 @@ def _room(ranges: RoomRanges, identity: int, talkers: int) -> tuple[Room, ...]:
         uniform(random, ranges.width_m, digits=2),
         uniform(random, ranges.height_m, digits=2),
     )
-    low, high = ranges.t60_s
-    reachable = math.ceil(1e3 * shortest_t60(size)) / 1e3  # whole milliseconds
-    asked = uniform(generator(identity, "t60"), (min(max(low, reachable), high), high))
+    asked = _asked_t60(ranges.t60_s, size, generator(identity, "t60"))
     microphone = _microphone(size, generator(identity, "microphone"))
     sources = [
         _beside(microphone, size, ranges.distance_m, generator(identity, "talker", talker))
         for talker in range(talkers)
     ]
-    absorption, found = fitted_walls(size, sources, microphone, asked)
+    absorption, found = fitted_walls(
+        size, sources, microphone, t60_s=asked, sample_rate=sample_rate
+    )
     return tuple(
         Room(
             size_m=size,
@@ -181,6 +195,15 @@ def _room(ranges: RoomRanges, identity: int, talkers: int) -> tuple[Room, ...]:
     )
 
 
+def _asked_t60(spread: Spread, size: Point, random: np.random.Generator) -> float:
+    """A T60 in seconds of those that the room can have."""
+    low, high = spread.bounds
+    reachable = min(max(low, math.ceil(1e3 * shortest_t60(size)) / 1e3), high)  # milliseconds
+    if spread.range is not None:
+        return uniform(random, (reachable, high))
+    return Spread(grid=tuple(t60 for t60 in spread.grid if t60 >= reachable)).draw(random)
+
+
 def _microphone(size: Point, random: np.random.Generator) -> Point:
     """Anywhere in the room but near a wall."""
     return (
@@ -191,11 +214,11 @@ def _microphone(size: Point, random: np.random.Generator) -> Point:
 
 
 def _beside(
-    microphone: Point, size: Point, distance_m: tuple[float, float], random: np.random.Generator
+    microphone: Point, size: Point, distance_m: Spread, random: np.random.Generator
 ) -> Point:
     """A mouth at a distance from the microphone: drawn again until it is inside the room."""
     for _ in range(_TRIES):
-        distance, angle = uniform(random, distance_m), float(random.uniform(0.0, 2.0 * math.pi))
+        distance, angle = distance_m.draw(random), float(random.uniform(0.0, 2.0 * math.pi))
         rise = uniform(random, _HEIGHTS) - microphone[2]
         if abs(rise) >= distance:
             continue
@@ -205,7 +228,7 @@ def _beside(
         if all(WALL_MARGIN <= a <= b - WALL_MARGIN for a, b in ((x, size[0]), (y, size[1]))):
             return (x, y, round(microphone[2] + rise, 3))
     raise ValueError(
-        f"expected a place {distance_m} m from the microphone at {microphone} in a room of "
+        f"expected a place {distance_m.bounds} m from the microphone at {microphone} in a room of "
         f"{size} m, found none in {_TRIES} draws: lower distance_m or enlarge the room"
     )
 

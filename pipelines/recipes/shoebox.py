@@ -13,8 +13,8 @@ and Berkley (who filtered at 1 % of the sample rate).
 slowly, so that Eyring's formula is 10 to 50 % too short, Sabine's up to twice. So the formula only
 begins: the response is made, its T60 measured, the walls changed in proportion, until the two agree
 within 1 %. This takes two or three rounds of milliseconds, because measuring needs no fractional
-delays: each image goes to the nearest sample at 16 kHz (the T60 differs by at most 4 %). A response
-at 8 kHz holds more of the slow low modes, one at 44.1 kHz less: 10 and 6 % at most.
+delays: each image goes to the nearest quarter of a sample. The T60 belongs to a sample rate: at
+8 kHz a response holds more of the slow low modes than at 16 kHz and rings some 3 % longer.
 
 pyroomacoustics' hybrid with ray tracing is not used: its tail is noise from a generator that all
 rooms of a process share.
@@ -32,12 +32,13 @@ from pipelines.recipes.decay import reverberation_time
 
 SPEED_OF_SOUND = 343.0  # m/s, air at 20 °C
 HIGH_PASS = 50.0  # Hz
-MEASURING_RATE = 16_000  # Hz, at which walls are fitted
+_FINER = 4  # parts of a sample to which images are put while walls are fitted
 _TAPS, _TABLE = 81, 20  # of pyroomacoustics' fractional delays; steps a sample in their table
 _LEAD = _TAPS // 2  # samples by which those delays ring ahead
 _CLOSE = 0.01  # a measured T60 this close to the wanted one, as a share, is not improved
 _ROUNDS = 6  # of changing the walls, at most
-_STEP = 2.0  # the most by which a round changes them
+_STEP = 2.0  # the factor by which a round changes them, at most
+_MOST = 0.99  # of the energy, that walls may be made to take
 _PART = 0.8  # of the wanted T60 that is simulated to measure it: the line ends at 35 of 60 dB
 
 Point = tuple[float, float, float]  # m, along length, width and height
@@ -63,11 +64,6 @@ def _seconds(size_m: Point) -> float:
     length, width, height = size_m
     surface = 2.0 * (length * width + length * height + width * height)
     return 24.0 * math.log(10.0) * length * width * height / (SPEED_OF_SOUND * surface)
-
-
-def image_count(size_m: Point, seconds: float) -> float:
-    """About how many images a response of this length is made of, which is what it costs."""
-    return 4.0 / 3.0 * math.pi * (SPEED_OF_SOUND * seconds) ** 3 / math.prod(size_m)
 
 
 def images(size_m: Point, source: Point, microphone: Point, radius: float) -> Iterator[Images]:
@@ -158,7 +154,12 @@ def high_passed(response: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def fitted_walls(
-    size_m: Point, sources: Sequence[Point], microphone: Point, t60_s: float
+    size_m: Point,
+    sources: Sequence[Point],
+    microphone: Point,
+    *,
+    t60_s: float,
+    sample_rate: int,
 ) -> tuple[float, tuple[float, ...]]:
     """The walls that give a room a T60.
 
@@ -168,16 +169,19 @@ def fitted_walls(
             averages over places, too, and a room has one set of walls.
         microphone: where they are heard.
         t60_s: the wanted T60.
+        sample_rate: Hz of the responses whose T60 counts.
 
     Returns:
         the absorption, and the T60 in seconds measured from each source.
     """
     radius = SPEED_OF_SOUND * _PART * t60_s
-    places = [_Place(size_m, source, microphone, radius) for source in sources]
+    places = [
+        _Place(size_m, source, microphone, radius=radius, rate=sample_rate) for source in sources
+    ]
     toll = _seconds(size_m) / t60_s
     tried: list[tuple[float, float, tuple[float, ...]]] = []
     for _ in range(_ROUNDS):
-        absorption = round(_share(toll), 6)
+        absorption = round(min(_share(toll), _MOST), 6)
         found = tuple(place.t60(absorption) for place in places)
         excess = math.exp(sum(map(math.log, found)) / len(found)) / t60_s
         tried.append((abs(math.log(excess)), absorption, found))
@@ -191,17 +195,21 @@ def fitted_walls(
 class _Place:
     """One source's images, laid out once and heard through different walls."""
 
-    def __init__(self, size_m: Point, source: Point, microphone: Point, radius: float) -> None:
+    def __init__(
+        self, size_m: Point, source: Point, microphone: Point, *, radius: float, rate: int
+    ) -> None:
+        self._rate = rate
         radius += math.dist(source, microphone)
         slices = list(images(size_m, source, microphone, radius))
         distance = np.concatenate([distance for distance, _ in slices])
         self._hits = np.concatenate([hits.astype(np.int16) for _, hits in slices])
-        self._sample = np.rint(distance * (MEASURING_RATE / SPEED_OF_SOUND)).astype(np.int32)
+        self._sample = np.rint(distance * (_FINER * rate / SPEED_OF_SOUND)).astype(np.int32)
         self._spread = 1.0 / distance
 
     def t60(self, absorption: float) -> float:
         """Measured in seconds; one sample where the sound dies too suddenly to measure."""
         passed = np.exp(-0.5 * _toll(absorption) * np.arange(int(self._hits.max()) + 1))
-        response = np.bincount(self._sample, weights=passed[self._hits] * self._spread)
-        found = reverberation_time(high_passed(response, MEASURING_RATE), MEASURING_RATE)
-        return found or 1.0 / MEASURING_RATE
+        fine = np.bincount(self._sample, weights=passed[self._hits] * self._spread)
+        response = high_passed(scipy.signal.resample_poly(fine, 1, _FINER), self._rate)
+        found = reverberation_time(response, self._rate)
+        return found or 1.0 / self._rate
