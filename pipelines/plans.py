@@ -99,6 +99,8 @@ def to_table(plan: Plan) -> pa.Table:
     """A plan as a table; equal plans, equal tables."""
     kind = kinds.get(plan.kind)
     columns = columns_of(kind.row)
+    # Keys stay in the user's order, which the card's digest of them goes by.
+    stated = json.dumps(_stated(plan), ensure_ascii=False)
     schema = pa.schema(
         [
             *((name, found or pa.string()) for name, found in columns.items()),
@@ -106,7 +108,7 @@ def to_table(plan: Plan) -> pa.Table:
             ("made_of", _SOURCES),
             ("schema_version", pa.int32()),
         ],
-        metadata={_METADATA: canonical(_stated(plan)).encode()},
+        metadata={_METADATA: stated.encode()},
     )
     return pa.Table.from_pylist(list(_records(plan, kind, columns)), schema=schema)
 
@@ -238,18 +240,19 @@ def refuse_changed(plan: Plan, found: Mapping[str, str]) -> None:
         plan: what is to be made again.
         found: content digest of every clip of the datasets that there are now, by key.
     """
-    missing = [key for key in plan.contents if key not in found]
-    other = [key for key, content in plan.contents.items() if found.get(key, content) != content]
+    wanted = sorted(plan.contents.items())
+    missing = [key for key, _ in wanted if key not in found]
+    changed = [key for key, content in wanted if found.get(key, content) != content]
     problems = [
         f"{len(keys):,} {what} ({', '.join(keys[:SHOWN])}{', …' if len(keys) > SHOWN else ''})"
-        for what, keys in (("are missing", missing), ("sound or are labelled otherwise", other))
+        for what, keys in (("missing", missing), ("changed in sound or labels", changed))
         if keys
     ]
     if problems:
         raise RealEarError(
-            f"plan of {plan.name!r}: expected its {len(plan.contents):,} source clips as they "
-            f"were, found that {' and '.join(problems)}: prepare {', '.join(plan.datasets)} from "
-            "the same recordings again, or generate anew from the recipe"
+            f"plan of {plan.name!r}: expected its {len(wanted):,} source clips as they were, found "
+            f"{' and '.join(problems)}: prepare {', '.join(plan.datasets)} from the same "
+            "recordings again, or generate anew from the recipe"
         )
 
 

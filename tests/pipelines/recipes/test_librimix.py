@@ -290,7 +290,7 @@ def test_sources_at_another_rate_are_refused(tree):
     tree.others["speech"] = tree.corpora.prepare(
         "speech", config=config, reader="librispeech", folder=where
     )
-    with pytest.raises(RealEarError, match="expected sources at 16000 Hz, .* found 5 at other"):
+    with pytest.raises(RealEarError, match=r"expected sources at 16000 Hz, .* found 5 at other"):
         tree.generate()
 
 
