@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from scipy.io import wavfile
 
 from pipelines.recipes import readings
@@ -40,16 +42,29 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             recipe = readings.Readings(texts=texts, voices=(VOICES[name],))
             for take, row in enumerate(readings.plan(recipe)):
                 clip = readings.render(row, speaker)
-                pcm = (clip.audio * 32767).astype("int16")
-                wavfile.write(folder / f"recordings/{name}_{take}.wav", clip.sample_rate, pcm)
+                spoken = clip.sounds["audio"]
+                wavfile.write(folder / f"recordings/{name}_{take}.wav", clip.sample_rate, spoken)
                 transcripts.append(f"{name}_{take}\t{row.text}")
                 answers.append(f"{name}_{take},{row.text}")
     (folder / "recordings/transcripts.tsv").write_text("\n".join(transcripts))
+    corpora(folder, clip.sample_rate, spoken)
     (folder / "hyp.csv").write_text("\n".join(answers))
     for block in blocks("yaml") + blocks("python"):
         name = block.splitlines()[0].removeprefix("# ")
         (folder / name).write_text(block)
     return folder
+
+
+def corpora(folder: Path, sample_rate: int, spoken: np.ndarray) -> None:
+    """The corpora that the README prepares, as small as can be: LibriSpeech, and a meeting."""
+    chapter = folder / "LibriSpeech/test-clean/1089/134686"
+    chapter.mkdir(parents=True)
+    soundfile.write(chapter / "1089-134686-0000.flac", spoken, sample_rate)
+    (chapter / "1089-134686.trans.txt").write_text("1089-134686-0000 OPEN THE DOOR\n")
+    (folder / "meetings").mkdir()
+    wavfile.write(folder / "meetings/monday.wav", sample_rate, spoken)
+    turn = "SPEAKER monday 1 {} 0.5 <NA> <NA> {} <NA> <NA>\n"
+    (folder / "meetings/monday.rttm").write_text(turn.format(0.1, "ann") + turn.format(0.2, "bob"))
 
 
 def test_every_make_word_is_there() -> None:
@@ -74,8 +89,6 @@ def test_every_command_does_what_it_says(desk: Path) -> None:
 
 
 def test_its_model_is_one(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
     import models
 
     monkeypatch.syspath_prepend(str(desk))

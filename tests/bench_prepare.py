@@ -1,0 +1,194 @@
+"""Sharding against its peers over the same files: `make bench`, `python -m tests.bench_prepare`.
+
+The corpus is made here: clips of 3 to 15 s at 16 kHz that compress like speech. Everybody's modules
+are imported before; the start of our workers and of the peers' pool counts. The files are in the
+page cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import webdataset as wds
+from scipy.signal import lfilter
+
+from pipelines import make
+from pipelines.config import DatasetConfig
+from pipelines.engines import Engine
+from pipelines.shards.datasets import RandomReader
+from pipelines.workspace import Workspace
+
+RATE = 16_000  # Hz
+CLIPS = 5_000
+ROUNDS = 3
+
+
+def speechlike(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """(time,) int16: noise with syllables and pauses; FLAC halves it, as it does speech."""
+    size = int(seconds * RATE)
+    sound = lfilter([1.0], [1.0, -1.6, 0.9], rng.standard_normal(size))
+    syllables = np.repeat(rng.gamma(0.6, 1.0, size // 2_000 + 1), 2_000)[:size]
+    shaped = sound * syllables + rng.normal(0, 0.02, size)
+    return np.clip(shaped * 800, -32_768, 32_767).astype(np.int16)
+
+
+def corpus(folder: Path, clips: int, seconds: tuple[float, float]) -> int:
+    """Fill a folder with recordings; their bytes."""
+    rng = np.random.default_rng(0)
+    long = speechlike(rng, 300.0)
+    for number in range(clips):
+        size = int(rng.uniform(*seconds) * RATE)
+        start = int(rng.integers(0, len(long) - size))
+        sound = long[start : start + size] + rng.integers(-2, 3, size, dtype=np.int16)
+        soundfile.write(folder / f"speaker{number % 40}_{number:06d}.wav", sound, RATE)
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def ours(folder: Path, workers: int, **options: Any) -> float:
+    """A dataset prepared from the folder; seconds."""
+    corpus = {"folder": str(folder), "audio": "{speaker}_{take}.wav"}
+    config = DatasetConfig(domain="real", corpus=corpus, **options)
+    with tempfile.TemporaryDirectory() as out, contextlib.redirect_stderr(io.StringIO()):
+        started = time.perf_counter()
+        make.make("bench", config, Workspace(out), Engine(workers=workers), {})
+        return time.perf_counter() - started
+
+
+def timed(work: Callable[[Path, Path], object], folder: Path) -> float:
+    """A peer's way of writing what is in a folder into shards; seconds."""
+    with tempfile.TemporaryDirectory() as out:
+        started = time.perf_counter()
+        work(folder, Path(out))
+        return time.perf_counter() - started
+
+
+def tar(folder: Path, out: Path) -> None:
+    """`tar cf`: the bytes as they are, one file, nothing checked."""
+    subprocess.run(
+        ["tar", "cf", str(out / "all.tar"), str(folder)], check=True, capture_output=True
+    )
+
+
+def tarwriter_bytes(folder: Path, out: Path) -> None:
+    """The plainest webdataset loop over the same bytes."""
+    with wds.TarWriter(str(out / "all.tar"), encoder=False) as writer:
+        for path in sorted(folder.iterdir()):
+            writer.write({"__key__": path.stem, "wav": path.read_bytes()})
+
+
+def tarwriter_flac(folder: Path, out: Path) -> None:
+    """The plainest webdataset loop that stores FLAC."""
+    with wds.TarWriter(str(out / "all.tar"), encoder=False) as writer:
+        for path in sorted(folder.iterdir()):
+            samples, rate = soundfile.read(path)
+            file = io.BytesIO()
+            soundfile.write(file, samples, rate, format="FLAC")
+            writer.write({"__key__": path.stem, "flac": file.getvalue()})
+
+
+def shar(folder: Path, out: Path) -> None:
+    """Lhotse's Shar export to FLAC with two jobs."""
+    from lhotse import CutSet, Recording
+
+    cuts = CutSet.from_cuts(Recording.from_file(path).to_cut() for path in sorted(folder.iterdir()))
+    cuts.to_eager().to_shar(out, fields={"recording": "flac"}, shard_size=200, num_jobs=2)
+
+
+def random_reading(folder: Path) -> None:
+    """Any key of a shard set of more than a gigabyte, as stored: the bytes, and decoded."""
+    corpus = {"folder": str(folder), "audio": "{speaker}_{take}.wav"}
+    config = DatasetConfig(domain="real", corpus=corpus, format="original", check="headers")
+    with tempfile.TemporaryDirectory() as out, contextlib.redirect_stderr(io.StringIO()):
+        made = make.make("bench", config, Workspace(out), Engine(workers=2), {})
+        reader = RandomReader(made.folder, trust=True)
+        keys = np.random.default_rng(1).choice(sorted(reader.rows), 500, replace=False)
+        times = []
+        for key in keys:
+            started = time.perf_counter()
+            reader[str(key)].signal()
+            times.append(1e3 * (time.perf_counter() - started))
+        reader.close()
+    middle, last = statistics.median(times), sorted(times)[int(0.99 * len(times))]
+    print(f"{'a key at random, decoded':<46} {middle:6.2f} ms, 99 % within {last:.2f} ms")
+
+
+def ratio(what: str, peer: str, mine: list[float], theirs: list[float]) -> None:
+    """Peer's median over ours."""
+    found = statistics.median(theirs) / statistics.median(mine)
+    print(f"{what:<46} {found:6.2f} × {peer}", flush=True)
+
+
+def peak_megabytes(folder: Path, clips: int) -> float:
+    """The largest process of a whole `realear prepare`, asked for by a small process of its own."""
+    small = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=-3); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    with tempfile.TemporaryDirectory() as out:
+        command = [
+            sys.executable, "-c", small, sys.executable, "-P", "-c",
+            "from pipelines.cli import main; main()", "prepare", str(folder), "--name", "bench",
+            "--out", out, "--audio", "{speaker}_{take}.wav", "--workers", "2",
+            "--limit", str(clips),
+        ]  # fmt: skip
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(ended.stdout) / 1024
+
+
+def main() -> None:
+    """Every comparison, a line each."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        size = corpus(folder, CLIPS, (3.0, 15.0))
+        print(f"\nsharding {CLIPS} clips, {size / 1e9:.2f} GB of 16-bit WAV, whole commands\n")
+        peers: dict[str, Callable[[Path, Path], object]] = {
+            "tar cf": tar,
+            "webdataset TarWriter, bytes": tarwriter_bytes,
+            "soundfile + TarWriter, FLAC": tarwriter_flac,
+        }
+        try:
+            import lhotse  # noqa: F401
+
+            peers["lhotse Shar, FLAC, 2 jobs"] = shar
+        except ImportError:
+            print("lhotse is not installed: `pip install lhotse` adds its Shar to this list")
+        modes: dict[str, tuple[int, dict[str, str]]] = {
+            "re-encode, 2 workers": (2, {}),
+            "re-encode, 1 worker": (1, {}),
+            "originals, decoded, 2 workers": (2, {"format": "original"}),
+            "originals, headers only, 2 workers": (2, {"format": "original", "check": "headers"}),
+        }
+        times: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            for name, work in peers.items():
+                times.setdefault(name, []).append(timed(work, folder))
+            for name, (workers, options) in modes.items():
+                times.setdefault(name, []).append(ours(folder, workers, **options))
+        random_reading(folder)
+        for mode in list(modes)[:2]:
+            for peer in list(peers)[2:]:
+                ratio(mode, peer, times[mode], times[peer])
+        for mode in list(modes)[2:]:
+            for peer in list(peers)[:2]:
+                ratio(mode, peer, times[mode], times[peer])
+    with tempfile.TemporaryDirectory() as made:
+        corpus(Path(made), 20_000, (0.2, 0.4))
+        small, large = (peak_megabytes(Path(made), clips) for clips in (2_000, 20_000))
+        print(
+            f"{'memory of 20,000 clips':<46} {large / small:6.2f} × that of 2,000 ({large:.0f} MB)"
+        )
+
+
+if __name__ == "__main__":
+    main()
