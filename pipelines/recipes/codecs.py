@@ -1,15 +1,19 @@
 """Codecs: a signal encoded and decoded in memory by libsndfile, back at its rate and in its place.
 
-| name | standard | rates in Hz | option |
-| --- | --- | --- | --- |
-| `pcm` | linear, 16 bits | any | |
-| `mulaw`, `alaw` | G.711, 64 kbit/s | 8,000 | |
-| `g721` | G.721 ADPCM, 32 kbit/s | 8,000 | |
-| `gsm` | GSM 06.10 full rate, 13 kbit/s | 8,000 | |
-| `ima_adpcm` | IMA ADPCM, 4 bits a sample | any | |
-| `mp3` | MPEG-1 and -2 Layer III, constant bitrate | 16,000 to 48,000 | `kbps` |
-| `opus` | Opus in 20-ms frames | 8,000 to 48,000 | `kbps` |
-| `vorbis` | Vorbis, variable bitrate | 8,000 to 48,000 | `quality` |
+| name | standard | rates in Hz | option | SNR in dB, STOI |
+| --- | --- | --- | --- | --- |
+| `pcm` | linear, 16 bits | any | | exact |
+| `mulaw` | G.711, 64 kbit/s | 8,000 | | 37.0, 0.988 |
+| `alaw` | G.711, 64 kbit/s | 8,000 | | 36.3, 0.987 |
+| `g721` | G.721 ADPCM, 32 kbit/s | 8,000 | | 21.3, 0.972 |
+| `gsm` | GSM 06.10 full rate, 13 kbit/s | 8,000 | | 13.0, 0.935 |
+| `ima_adpcm` | IMA ADPCM, 4 bits a sample | any | | 19.4, 0.965 |
+| `mp3` | MPEG-1 and -2 Layer III | 16,000 to 48,000 | `kbps` | 32: 17.4, 0.992 |
+| `opus` | Opus, frames of 20 ms | 8,000 to 48,000 | `kbps` | 6: 6.5, 0.870; 24: 17.8, 0.992 |
+| `vorbis` | Vorbis, variable bitrate | 8,000 to 48,000 | `quality` | 0: 14.8, 0.984 |
+
+The last column was measured on twelve read sentences at 16 kHz: mean SNR against the signal at the
+codec's rate, lowest STOI against the signal as it was.
 
 A signal at another rate than its codec knows is resampled (soxr HQ, which delays nothing) to the
 next rate above, or to the highest, and back.

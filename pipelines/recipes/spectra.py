@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.fft
-import scipy.interpolate
-import scipy.optimize
-import scipy.signal
 
 PADDING_SECONDS = 0.5  # of zeros, for the filter's tail not to come round
 WINDOW_SECONDS = 0.032  # of the short-time Fourier transform
@@ -54,10 +51,12 @@ def curve(points: Sequence[tuple[float, float]]) -> Gain:
 
     Monotone cubic pieces (Fritsch and Carlson, 1980) over log frequency: no overshoot.
     """
+    from scipy.interpolate import PchipInterpolator  # takes a second: only where it is wanted
+
     hertz, decibels = np.array(points).T
     if len(points) == 1:
         return lambda hz: np.full_like(hz, 10.0 ** (decibels[0] / 20.0))
-    pieces = scipy.interpolate.PchipInterpolator(np.log(hertz), decibels)
+    pieces = PchipInterpolator(np.log(hertz), decibels)
 
     def gain(hz: np.ndarray) -> np.ndarray:
         inside = np.log(np.clip(hz, hertz[0], hertz[-1]))
@@ -98,10 +97,11 @@ def without_bands(
     """
     if not signal.size or not bands:
         return signal.copy()
+    from scipy.signal import ShortTimeFFT  # takes a second: only where it is wanted
+    from scipy.signal.windows import hann
+
     hop = max(1, round(WINDOW_SECONDS * sample_rate / 4))
-    transform = scipy.signal.ShortTimeFFT(
-        scipy.signal.windows.hann(4 * hop, sym=False), hop, sample_rate
-    )
+    transform = ShortTimeFFT(hann(4 * hop, sym=False), hop, sample_rate)
     padded = np.pad(signal, (0, 4 * hop))  # a clip may be shorter than a window
     spectra = transform.stft(padded)
     for low, high in bands:
@@ -123,7 +123,9 @@ def lag_seconds(reference: np.ndarray, signal: np.ndarray, sample_rate: int, mos
     cross = cross[: frequencies.size]
     if not cross.any():
         return 0.0
-    found = scipy.optimize.minimize_scalar(
+    from scipy.optimize import minimize_scalar  # takes a second: only where it is wanted
+
+    found = minimize_scalar(
         lambda seconds: -np.sum(cross * np.exp(2j * np.pi * frequencies * seconds)).real,
         bounds=(-most, most),
         method="bounded",
