@@ -3,6 +3,7 @@
 recipe: {kind: readings, of: [dataset…]}   # its transcripts, read aloud; or `texts`, or
                                            # `sentences: n` of our own
 recipe: {kind: scenes, of: [dataset…]}     # its clips in rooms, in noise, on top of each other
+recipe: {kind: augment, of: [dataset…]}    # changed views of its clips
 recipe: {kind: librimix, of: [dataset…], metadata: libri2mix_test-clean.csv}
 """
 
@@ -55,14 +56,14 @@ def plan(
     of = {other: others[other] for other in config.needs}
     try:
         sources = Sources(of, config.own)
-        rows = kind.plan(recipe, sources)
-        notes = kind.notes(sources)
+        rows, notes = kind.plan(recipe, sources), kind.notes(sources)
+        known = sources.rows
     except ValueError as error:
         raise RealEarError(f"datasets.{name}.recipe: {error}") from error
     if config.limit is not None and rows:
         rows = in_order(rows)[: config.limit]
     used = dict.fromkeys(key for row in rows for key in kind.source_keys(row))
-    contents = {key: sources.rows[key].content for key in used}
+    contents = {key: known[key].content for key in used}
     placed = place(name, rows, config.cutting, homes, lambda row: _size(kind, row))
     return Plan(
         name=name,

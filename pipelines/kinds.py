@@ -40,12 +40,13 @@ class Sources:
     def __init__(self, made: Mapping[str, Made], own: Sequence[str]) -> None:
         self.made = made
         self.own = tuple(own)
+        self._read: dict[str, dict[str, Row]] = {}
 
     def of(self, names: Sequence[str]) -> dict[str, Row]:
         """The clips of some of the datasets by key; ValueError for a key that stands in two."""
         rows: dict[str, Row] = {}
         for name in names:
-            more = RandomReader(self.made[name].folder).rows
+            more = self._rows(name)
             if twice := sorted(rows.keys() & more.keys()):
                 raise ValueError(
                     f"expected each clip in one dataset of `of`, found {twice[0]!r} in two: "
@@ -53,6 +54,12 @@ class Sources:
                 )
             rows |= more
         return rows
+
+    def _rows(self, name: str) -> dict[str, Row]:
+        """The clips of one dataset by key; its index is read once."""
+        if name not in self._read:
+            self._read[name] = RandomReader(self.made[name].folder).rows
+        return self._read[name]
 
     @cached_property
     def rows(self) -> dict[str, Row]:
@@ -163,6 +170,10 @@ KINDS: dict[str, KindEntry] = {
     "scenes": KindEntry(
         "pipelines.mixture_kinds:Scenes",
         "clips of single talkers in rooms, in noise, on top of each other",
+    ),
+    "augment": KindEntry(
+        "pipelines.speech_kinds:Augment",
+        "changed views of clips: perturbed, cropped, mixed, masked, over a channel",
     ),
     "librimix": KindEntry(
         "pipelines.mixture_kinds:LibriMix",

@@ -10,6 +10,7 @@ from pipelines.corpora.base import sound_key
 from pipelines.corpora.tables import Cells, delimited
 from pipelines.kinds import Figures, Kind, Sources, Stage
 from pipelines.recipes import librimix, scenes
+from pipelines.recipes.placing import overlapped
 from pipelines.shards.datasets import Row
 from pipelines.shards.packing import Sample
 
@@ -36,7 +37,9 @@ class Scenes(Kind[scenes.Scenes, scenes.Scene]):
         ]
         halls = [
             scenes.ResponseClip(row.key, row.labels.get("room") or row.session or row.key)
-            for row in sources.of(recipe.recorded_rooms.of if recipe.recorded_rooms else ()).values()
+            for row in sources.of(
+                recipe.recorded_rooms.of if recipe.recorded_rooms else ()
+            ).values()
         ]
         return scenes.plan(recipe, clips, noises, halls)
 
@@ -49,16 +52,25 @@ class Scenes(Kind[scenes.Scenes, scenes.Scene]):
         return tuple(talker.speaker for talker in row.talkers)
 
     def figures(self, row: scenes.Scene) -> Figures:
-        """Levels, noise and room."""
-        found: Figures = {"Talkers": str(len(row.talkers))}
-        if len(row.talkers) > 1:
-            found["Level"] = tuple(talker.level for talker in row.talkers)
+        """Who talks, how loud and for how long at once; noise, room and channel."""
+        talkers = row.talkers
+        found: Figures = {"Talkers": str(len(talkers))}
+        if genders := [talker.gender for talker in talkers if talker.gender]:
+            found["Gender"] = "+".join(sorted(genders))
+        if row.split is not None:
+            found["Split"] = row.split
+        unit = "dBFS" if talkers[0].loudness_lufs is None else "LUFS"
+        found[f"Level, {unit}"] = tuple(talker.level for talker in talkers)
+        if len(talkers) > 1:
+            spans = [(t.offset_seconds, t.offset_seconds + t.seconds) for t in talkers]
+            found["Overlap"] = overlapped(spans)
         if row.noise is not None:
             found["Noise"] = row.noise.type
             if row.noise.snr_db is not None:
                 found["SNR, dB"] = row.noise.snr_db
-        if isinstance(room := row.talkers[0].room, scenes.Room):
-            found |= {"T60, s": room.t60_s, "Distance, m": room.distance_m}
+        rooms = [talker.room for talker in talkers if isinstance(talker.room, scenes.Room)]
+        if rooms:
+            found |= {"T60, s": rooms[0].t60_s, "Distance, m": tuple(r.distance_m for r in rooms)}
         return found
 
     def sample(self, row: scenes.Scene, stage: Stage) -> Sample:

@@ -1,4 +1,4 @@
-"""Kinds of recipe that make clips of single talkers: texts read aloud."""
+"""Kinds of recipe that make a clip of a text or of another clip: readings, and views of clips."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.kinds import Figures, Kind, Rendering, Sources
-from pipelines.recipes import base, readings
+from pipelines.kinds import Figures, Kind, Rendering, Sources, Stage
+from pipelines.recipes import augment, base, readings
 from pipelines.recipes.espeak import Speaker
 from pipelines.recipes.sentences import SENTENCES
 from pipelines.records import digest
@@ -89,3 +89,58 @@ def _reading_sample(row: readings.Reading, rendered: base.Rendered, corpus: str)
         labels={"voice": row.voice, "words_per_minute": str(row.words_per_minute)},
         provenance={"row": row.model_dump(mode="json")},
     )
+
+
+class Augment(Kind[augment.Augment, augment.View]):
+    """One or several changed views of each clip, which share its `pair`."""
+
+    options = augment.Augment
+    row = augment.View
+
+    def plan(self, recipe: augment.Augment, sources: Sources) -> list[augment.View]:
+        """What becomes of which clip."""
+        clips = [
+            augment.SourceClip(row.key, row.seconds, row.speaker, row.text, row.labels)
+            for row in sources.of(sources.own).values()
+        ]
+        return augment.plan(recipe, clips)
+
+    def seconds(self, row: augment.View) -> float:
+        """As planned."""
+        return row.seconds
+
+    def speakers(self, row: augment.View) -> tuple[str, ...]:
+        """Who is heard, by the clips' own speakers, in whatever voice."""
+        parts = (row.source,) if row.mix is None else (row.source, row.mix.part)
+        return tuple(part.speaker for part in parts if part.speaker is not None)
+
+    def figures(self, row: augment.View) -> Figures:
+        """What was changed, and by how much."""
+        found: Figures = {"Mixed": "no" if row.mix is None else "yes"}
+        if row.mix is not None:
+            found["Weight of the first clip"] = row.mix.weight
+        if row.perturbation is not None:
+            found["Speed"] = row.perturbation.speed
+            found["Semitones"] = row.perturbation.semitones
+        if row.frequency_shift_hz is not None:
+            found["Frequency shift, Hz"] = row.frequency_shift_hz
+        if row.gain_db is not None:
+            found["Gain, dB"] = row.gain_db
+        return found
+
+    def sample(self, row: augment.View, stage: Stage) -> Sample:
+        """One view."""
+        rendered = augment.render(row, stage.signals_at(row.sample_rate))
+        sources = [stage.clip(key).row for key in row.source_keys]
+        alone = sources[0] if len(sources) == 1 else None
+        return Sample(
+            key=row.key,
+            sounds=rendered.sounds,
+            sample_rate=rendered.sample_rate,
+            cluster="+".join(sorted(source.cluster for source in sources)),
+            pair=(alone.pair or alone.key) if alone else row.key,
+            speaker=row.speaker,
+            text=row.text,
+            labels=rendered.labels,
+            provenance={"row": row.model_dump(mode="json")},
+        )

@@ -138,6 +138,14 @@ RECIPES = {
     "pairs": scenes(talkers=2, length="max", clips=12),
     "noisy": scenes(noise={"kinds": ["white", "babble"], "babble_talkers": 2}),
     "rooms": scenes(talkers=2, room={}),
+    "views": {
+        "kind": "augment",
+        "of": "set",
+        "sample_rate": RATE,
+        "views": 2,
+        "mixing": {"probability": 0.5},
+        "gain_db": [-6, 6],
+    },
 }
 
 
@@ -179,7 +187,7 @@ def test_a_source_that_changed_changes_the_scenes_that_it_is_in(corpora, talkers
 # Scenes
 
 
-@pytest.mark.parametrize("name", ["pairs", "noisy", "rooms"])
+@pytest.mark.parametrize("name", ["pairs", "noisy", "rooms", "views"])
 def test_scenes_made_twice_are_the_same_bytes(corpora, talkers, name):
     made = generated(corpora, RECIPES[name], talkers, shards=2)
     before = files(made)
@@ -334,6 +342,26 @@ def test_a_source_that_cannot_be_used_costs_its_scenes(corpora, talkers):
     failed = datasets.read_table(f"{made.folder}/failures.parquet").to_pylist()
     assert len(failed) == made.card.failed > 0
     assert all("p0_0" in row["detail"] for row in failed)
+
+
+# Views
+
+
+def test_views_of_a_clip_are_a_pair_and_keep_what_stays_true(corpora, talkers):
+    made = generated(corpora, RECIPES["views"], talkers)
+    sources = rows(talkers["set"])
+    assert made.card.clips == 2 * len(sources)
+    mixed = [row for row in rows(made).values() if "mix1_key" in row.labels]
+    alone = [row for row in rows(made).values() if "mix1_key" not in row.labels]
+    assert mixed
+    assert alone
+    for row in alone:
+        source = sources[row.pair]
+        assert (row.text, row.speaker, row.cluster) == (source.text, source.speaker, source.cluster)
+    for row in mixed:
+        first, other = (sources[row.labels[f"mix{n}_key"]] for n in (1, 2))
+        assert row.cluster == "+".join(sorted([first.cluster, other.cluster]))
+        assert (row.pair, row.text, row.speaker) == (row.key, None, None)
 
 
 # Mistakes
