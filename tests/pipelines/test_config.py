@@ -1,12 +1,13 @@
 """Suites: what is wrong with one is told before anything runs."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 
 from pipelines import config, evaluate
-from pipelines.config import load_suite, making_order, parse_name, parse_suite
+from pipelines.config import load_suite, making_order, parse_datasets, parse_name, parse_suite
 from pipelines.make import make
 from pipelines.records import RealEarError
 from pipelines.shards import datasets
@@ -178,6 +179,38 @@ def test_a_suite_is_known_by_what_it_says():
     one, two = (parse_suite(SUITE, where) for where in ("a", "b"))
     assert one.digest == two.digest
     assert one.digest != parse_suite(changed("title", "x"), "a").digest
+
+
+def test_a_recipe_file_has_datasets_only():
+    found = parse_datasets({"datasets": SUITE["datasets"]}, "a.yaml")
+    assert making_order(found, ["noisy"]) == ["real", "read", "noisy"]
+    assert parse_datasets(SUITE, "a.yaml") == parse_suite(SUITE, "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"dataset": {}}, "unknown key 'dataset': did you mean 'datasets'?"),
+        ({"comparisons": {}}, "missing key 'name'"),  # then it is a suite
+        ({"datasets": {}}, "datasets: Dictionary should have at least 1 item"),
+        (
+            {"datasets": {"a": {"domain": "synthetic", "recipe": {"of": "b"}}}},
+            "unknown dataset 'b'",
+        ),
+    ],
+)
+def test_a_wrong_recipe_file_is_told_with_its_remedy(changes, text):
+    with pytest.raises(RealEarError, match=re.escape(text)):
+        parse_datasets({"datasets": SUITE["datasets"], **changes}, "a.yaml")
+
+
+def test_a_recipes_parts_name_datasets_too():
+    recipe = {"kind": "scenes", "of": "read", "noise": {"of": ["real", "read"]}}
+    found = parse_datasets(changed("datasets/noisy/recipe", recipe), "a.yaml").datasets["noisy"]
+    assert (found.own, found.needs) == (("read",), ("read", "real"))
+    wrong = changed("datasets/noisy/recipe", {**recipe, "noise": {"of": 3}})
+    with pytest.raises(RealEarError, match=r"recipe\.noise\.of: expected the names of datasets"):
+        parse_datasets(wrong, "a.yaml")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
