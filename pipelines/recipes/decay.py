@@ -68,7 +68,7 @@ def recorded_reverberation_time(response: np.ndarray, sample_rate: int) -> float
     """
     end = ending(response, sample_rate)
     curve = decay_curve(response[: end.sample], beyond=end.beyond)
-    reached = -float(curve[-1]) if curve.size else 0.0
+    reached = -float(curve[-1]) if curve.size and end.beyond else 0.0
     for fall_db in _FALLS_DB:
         if reached >= fall_db - _BEGIN_DB + _CLEARANCE_DB:
             decay = response[: end.sample]
@@ -82,7 +82,7 @@ class Ending:
 
     Attributes:
         sample: index of the meeting; the response's length where nothing decays.
-        beyond: energy that an exponential decay would have had from there on.
+        beyond: energy that an exponential decay would have had from there on; 0 where nothing does.
     """
 
     sample: int
