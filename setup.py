@@ -31,6 +31,7 @@ REQUIREMENTS = [
     "pocketsphinx~=5.1",
     "pyarrow~=25.0",
     "pydantic~=2.14",
+    "pyloudnorm~=0.2.0",
     "pyroomacoustics~=0.10.1",
     "pystoi~=0.4.1",
     "rapidfuzz~=3.14",

@@ -101,13 +101,14 @@ def decoding() -> None:
 
 def main() -> None:
     """Every comparison, a line each."""
-    from tests import bench_metrics, bench_text  # they borrow `compare` from here
+    from tests import bench_metrics, bench_prepare, bench_text  # they borrow `compare` from here
 
     print("ratio of median times, peer over RealEar: over 1 is faster than the peer\n")
     for bench in (tar_writing, shard_packing, intelligibility, decoding):
         bench()
     bench_text.main()
     bench_metrics.main()
+    bench_prepare.main()
 
 
 if __name__ == "__main__":
