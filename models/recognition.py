@@ -59,12 +59,22 @@ class PocketSphinx(Model):
 
     def transcribe(self, signals: Sequence[Signal]) -> list[str]:
         """Words of each (time,) signal at 16 kHz; beyond ±1 it is clipped."""
+        return [text for text, _ in self.transcribe_with_confidence(signals)]
+
+    def transcribe_with_confidence(
+        self, signals: Sequence[Signal]
+    ) -> list[tuple[str, float | None]]:
+        """Words as `transcribe` gives them, and their posterior, 0 to 1; None without words.
+
+        It is the joint posterior probability of all the words in the lattice of what the search
+        kept: longer texts have lower ones, narrow beams higher ones, and it is not calibrated.
+        """
         self.load()
         return [self._decode(_int16(signal)) for signal in signals]
 
-    def _decode(self, samples: NDArray[np.int16]) -> str:
+    def _decode(self, samples: NDArray[np.int16]) -> tuple[str, float | None]:
         if not samples.size:
-            return ""  # the decoder refuses an empty buffer
+            return "", None  # the decoder refuses an empty buffer
         # Noise and mean estimates adapt across utterances and would make the order matter.
         self._decoder.reinit_feat()
         self._decoder.start_utt()
@@ -73,7 +83,8 @@ class PocketSphinx(Model):
         finally:
             self._decoder.end_utt()
         best = self._decoder.hyp()
-        return best.hypstr if best else ""
+        # Logarithms in steps of 1.0001 may end a step above 1.
+        return (best.hypstr, min(float(best.prob), 1.0)) if best else ("", None)
 
 
 def _int16(signal: Signal) -> NDArray[np.int16]:

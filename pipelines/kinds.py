@@ -179,6 +179,17 @@ KINDS: dict[str, KindEntry] = {
         "pipelines.mixture_kinds:LibriMix",
         "Libri2Mix and Libri3Mix from their own tables, sample for sample",
     ),
+    "separated": KindEntry(
+        "pipelines.model_kinds:SeparatedClips",
+        "a separator's estimates with their true SI-SNR, source by source",
+    ),
+    "transcribed": KindEntry(
+        "pipelines.model_kinds:TranscribedClips", "clips with what a recogniser understood of them"
+    ),
+    "labelled": KindEntry(
+        "pipelines.model_kinds:LabelledClips",
+        "clips with the class that an embedding model finds nearest",
+    ),
 }
 
 
