@@ -232,12 +232,18 @@ def _understood(model: Any, clip: Clip) -> tuple[str, float | None]:
         answer = _unless_failed(ask(tasks.get("recognition"), model, clip))
         return answer["txt"].decode(), None
     signal, _ = heard(model, clip)
-    [(text, confidence)] = _asked(lambda: model.transcribe_with_confidence([signal]))
+    return _asked(lambda: _checked(model.transcribe_with_confidence([signal])))
+
+
+def _checked(answer: Any) -> tuple[str, float | None]:
+    """The one text and confidence of an answer; Refused, or whatever unpacking throws."""
+    [(text, confidence)] = answer
     if not isinstance(text, str):
         raise Refused("not_text", f"expected words, found {type(text).__name__}")
+    text.encode()  # half a character could not be stored
     if confidence is not None and not 0 <= confidence <= 1:
-        raise Refused("not_finite", f"expected a confidence from 0 to 1, found {confidence}")
-    return text, confidence
+        raise Refused("wrong_confidence", f"expected a confidence from 0 to 1, found {confidence}")
+    return text, None if confidence is None else float(confidence)
 
 
 class LabelledClips(ModelKind[Labelled, Labelling]):
@@ -268,15 +274,14 @@ class LabelledClips(ModelKind[Labelled, Labelling]):
 
         @cache
         def prompted(prompts: tuple[str, ...]) -> NDArray[np.float64]:
-            return _directions(_asked(lambda: model.embed_text(list(prompts))), len(prompts))
+            return _asked(lambda: _directions(model.embed_text(list(prompts)), len(prompts)))
 
         return lambda row: _labelling(row, stage.clip(row.clip), model, prompted(row.prompts))
 
 
 def _labelling(row: Labelling, clip: Clip, model: Any, prompts: NDArray[np.float64]) -> Sample:
     signal, rate = heard(model, clip)
-    answer = _asked(lambda: model.embed_audio([signal], sample_rate=rate))
-    [direction] = _directions(answer, 1)
+    [direction] = _asked(lambda: _directions(model.embed_audio([signal], sample_rate=rate), 1))
     if len(direction) != prompts.shape[1]:
         detail = f"sound in {len(direction)} dimensions, text in {prompts.shape[1]}"
         raise Refused("wrong_dimensions", detail)
@@ -329,6 +334,8 @@ def _asked(question: Callable[[], T]) -> T:
     """What a model or a metric says; Refused, whatever it throws."""
     try:
         return question()
+    except Refused:
+        raise
     except (FailedPrediction, UndefinedMetric) as error:
         raise Refused(error.reason, error.detail) from error
     except Exception as error:

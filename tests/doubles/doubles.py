@@ -91,3 +91,21 @@ class Parrot(Model):
 
     def transcribe(self, signals):
         return ["polly" for _ in signals]
+
+
+@dataclass(kw_only=True)
+class Boaster(Model):
+    """A recogniser that says how sure it is, in a way that nobody can use."""
+
+    task = "recognition"
+    version = "1"
+    boast: str = ""
+
+    def transcribe(self, signals):
+        return ["sure" for _ in signals]
+
+    def transcribe_with_confidence(self, signals):
+        [_] = signals
+        answers = {"over": [("sure", 2.0)], "nan": [("sure", float("nan"))], "bare": [5]}
+        answers |= {"bytes": [(b"sure", 1.0)], "half": [("\ud800", 1.0)], "two": [("a", 1.0)] * 2}
+        return answers[self.boast]

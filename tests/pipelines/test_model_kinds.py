@@ -54,8 +54,8 @@ def rows(made: Made) -> dict[str, datasets.Row]:
     return {row.key: row for row in datasets.read_rows(f"{made.folder}/index.parquet")}
 
 
-def failures(made: Made) -> dict[str, dict]:
-    table = datasets.read_table(f"{made.folder}/failures.parquet")
+def failures(folder: str) -> dict[str, dict]:
+    table = datasets.read_table(f"{folder}/failures.parquet")
     return {row["key"]: row for row in table.to_pylist()}
 
 
@@ -227,7 +227,7 @@ def test_a_crash_of_the_model_costs_the_estimates_of_one_mixture(corpora, pairs)
     made = generated(corpora, moody, pairs, tolerate=1)
     odd = {key for key, row in rows(pairs["pairs"]).items() if round(row.seconds * RATE) % 2}
     assert 0 < len(odd) < 4
-    failed = failures(made)
+    failed = failures(made.folder)
     assert made.card.refused == {"error": 2 * len(odd)}
     assert {row["detail"] for row in failed.values()} == {"RuntimeError: odd"}
     assert {row.pair for row in rows(made).values()} == rows(pairs["pairs"]).keys() - odd
@@ -288,7 +288,7 @@ def test_unsure_transcripts_are_refused_and_counted(corpora, said):
     assert made.card.refused == {"unsure": 2}
     assert (
         f"expected a confidence of {least:g} or more"
-        in next(iter(failures(made).values()))["detail"]
+        in next(iter(failures(made.folder).values()))["detail"]
     )
 
 
@@ -299,6 +299,27 @@ def test_confidence_is_asked_only_of_those_who_offer_it(corpora, said):
     assert all("confidence" not in row.labels for row in rows(made).values())
     with pytest.raises(RealEarError, match="expected a model with transcribe_with_confidence"):
         generate.check("made", config({**recipe, "least_confidence": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("boast", "reason"),
+    [
+        ("over", "wrong_confidence"),
+        ("nan", "wrong_confidence"),
+        ("bytes", "not_text"),
+        ("half", "error"),
+        ("bare", "error"),
+        ("two", "error"),
+        ("crash", "error"),
+    ],
+)
+def test_an_answer_that_is_none_costs_its_clip(corpora, tones, boast, reason):
+    recipe = {"kind": "transcribed", "of": "tones", "model": "doubles:Boaster"}
+    with pytest.raises(RealEarError, match=rf"3 of 3 clips failed \(3 {reason}\)"):
+        generated(corpora, recipe | {"parameters": {"boast": boast}}, tones)
+    assert {row["reason"] for row in failures(corpora.workspace.dataset("made")).values()} == {
+        reason
+    }
 
 
 # Labelled
@@ -324,7 +345,7 @@ def test_unsure_classes_are_refused_and_a_crash_counted(corpora, tones):
     recipe = {**LABELLED, "least_confidence": 0.6}
     made = generated(corpora, recipe, tones, tolerate=1)
     assert rows(made).keys() == {"low", "high"}
-    assert failures(made)["middle"]["reason"] == "unsure"
+    assert failures(made.folder)["middle"]["reason"] == "unsure"
     unknown = {**LABELLED, "classes": ["low", "loud"]}
     plan = generate.plan("made", config(unknown), tones)
     with pytest.raises(RealEarError, match="3 error"):
