@@ -279,8 +279,3 @@ def _inside(room: Room) -> None:
             )
     if not room.distance_m > 0.0:
         raise ValueError(f"expected talker and microphone apart, found both at {room.source}")
-
-
-def impulse_response(room: Room, sample_rate: int) -> np.ndarray:
-    """`responses(room, sample_rate).full`."""
-    return responses(room, sample_rate).full

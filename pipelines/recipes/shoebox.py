@@ -10,11 +10,12 @@ and that no real response has. A causal Butterworth high-pass at 50 Hz takes it 
 and Berkley (who filtered at 1 % of the sample rate).
 
 **Walls for a T60.** Formulas miss: sound along the long axes of a shoebox meets few walls and dies
-slowly, so that Eyring's formula is 10 to 50 % too short, Sabine's up to twice. So the formula only
-begins: the response is made, its T60 measured, the walls changed in proportion, until the two agree
-within 1 %. This takes two or three rounds of milliseconds, because measuring needs no fractional
-delays: each image goes to the nearest quarter of a sample. The T60 belongs to a sample rate: at
-8 kHz a response holds more of the slow low modes than at 16 kHz and rings some 3 % longer.
+slowly, so that walls by Eyring's formula give 10 to 50 % more than was asked for; walls by Sabine's
+gave 22 % less to 43 % more in 100 rooms of the default ranges. So the formula only begins: the
+response is made, its T60 measured, the walls changed in proportion, until the two agree within 1 %.
+This takes two or three rounds of milliseconds, because measuring needs no fractional delays: each
+image goes to the nearest quarter of a sample. The T60 belongs to a sample rate: at 8 kHz a response
+holds more of the slow low modes than at 16 kHz and rings some 3 % longer.
 
 pyroomacoustics' hybrid with ray tracing is not used: its tail is noise from a generator that all
 rooms of a process share.
