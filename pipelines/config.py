@@ -59,8 +59,6 @@ class DatasetConfig(Config):
             raise ValueError(f"expected one of shards, shard_clips, shard_bytes, found {sizes}")
         if self.check == "headers" and self.format != "original":
             raise ValueError("check: headers keeps files as they are, so it needs format: original")
-        if self.recipe is not None and self.domain == "real":
-            raise ValueError("what a recipe makes is synthetic or simulated, never real")
         for place, of in _named(self.recipe or {}, "recipe"):
             one, several = isinstance(of, str), isinstance(of, list | tuple)
             if not one and not (several and all(isinstance(name, str) for name in of)):

@@ -39,6 +39,8 @@ def check(name: str, config: DatasetConfig) -> tuple[Kind[Any, Any], Recipe]:
         kind = kinds.get(str(settings.pop("kind", "")))
         if not settings.pop("of", None) and kind.needs_datasets:
             raise ValueError("expected `of`, the datasets whose clips to use, found none")
+        if config.domain == "real" and not kind.keeps_sounds:
+            raise ValueError("what a recipe makes is synthetic or simulated, never real")
         settings = kind.settings(settings)
     except ValueError as error:
         raise RealEarError(f"{where}: {error}") from error
@@ -54,6 +56,9 @@ def plan(
     """
     kind, recipe = check(name, config)
     of = {other: others[other] for other in config.needs}
+    made_up = [other for other, made in of.items() if made.card.domain != "real"]
+    if made_up and config.domain == "real":
+        raise RealEarError(f"datasets.{name}: expected real recordings, {made_up[0]!r} is not real")
     try:
         sources = Sources(of, config.own)
         rows, notes = kind.plan(recipe, sources), kind.notes(sources)

@@ -104,6 +104,7 @@ class Kind(ABC, Generic[Options, Planned]):
     row: type[Planned]
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version decides samples
     needs_datasets: ClassVar[bool] = True
+    keeps_sounds: ClassVar[bool] = False  # what was real recordings still is, under other labels
     refusal: ClassVar[str] = "unusable_source"  # the reason of a row that cannot be rendered
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:

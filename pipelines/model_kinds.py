@@ -193,6 +193,7 @@ class TranscribedClips(ModelKind[Transcribed, Transcript]):
 
     options = Transcribed
     row = Transcript
+    keeps_sounds = True
 
     def plan(self, recipe: Transcribed, sources: Sources) -> list[Transcript]:
         """A row a clip, under the clip's own key."""
@@ -251,6 +252,7 @@ class LabelledClips(ModelKind[Labelled, Labelling]):
 
     options = Labelled
     row = Labelling
+    keeps_sounds = True
 
     def plan(self, recipe: Labelled, sources: Sources) -> list[Labelling]:
         """A row a clip, under the clip's own key."""

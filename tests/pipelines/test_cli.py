@@ -177,7 +177,7 @@ def put(*path_and_value):
         ),
         (
             put("datasets", "noisy", "domain", "real"),
-            "what a recipe makes is synthetic or simulated, never real",
+            "dataset 'noisy' is real, but listed under simulated",
         ),
         (
             put("comparisons", "words", "synthetic", ["noisy"]),

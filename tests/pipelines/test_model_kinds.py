@@ -371,3 +371,11 @@ def test_the_command_generates_from_readings_to_estimates(realear, tmp_path):
     assert ended.code == 2
     assert "expected one for the task 'separation'" in ended.text
     assert not (tmp_path / "other/datasets").exists()
+
+
+def test_labels_by_a_model_leave_real_recordings_real_and_nothing_else_is(corpora, said, tones):
+    with pytest.raises(RealEarError, match="expected real recordings, 'said' is not real"):
+        generate.plan("made", config(TRANSCRIBED, domain="real"), said)
+    assert generated(corpora, LABELLED, tones, domain="real").card.domain == "real"
+    with pytest.raises(RealEarError, match="synthetic or simulated, never real"):
+        generate.check("made", config({**PAIRS, "of": ["tones"]}, domain="real"))
