@@ -112,10 +112,14 @@ class Pool:
         for clip in sorted(sources, key=lambda clip: (clip.speaker, clip.key)):
             self.by_speaker.setdefault(clip.speaker, []).append(clip)
         self.speakers = list(self.by_speaker)
-
-    def gender(self, speaker: str) -> str | None:
-        """A speaker's gender as the first of the speaker's clips has it."""
-        return sex_of(self.by_speaker[speaker][0].gender)
+        self._alike: dict[str | None, list[str]] = {}  # speakers by gender
+        for name, clips in self.by_speaker.items():
+            self._alike.setdefault(sex_of(clips[0].gender), []).append(name)
+        self._unlike = {
+            gender: [name for other, names in self._alike.items() if other != gender
+                     for name in names]
+            for gender in self._alike
+        }  # fmt: skip
 
     def check_count(self, talkers: int, babblers: int, side: Side) -> None:
         """ValueError if there are too few speakers for one scene."""
@@ -130,22 +134,18 @@ class Pool:
         """ValueError if there is nobody to pair some speaker with."""
         if pairing == "any":
             return
-        unknown = [name for name in self.speakers if not self.gender(name)]
-        if unknown:
+        if unknown := self._alike.get(None):
             raise ValueError(
                 f"expected the gender of every speaker for gender: {pairing}, found "
                 f"{len(unknown)} of {len(self.speakers)} without: {unknown[:_SHOWN]}; give their "
                 "clips the label gender, or take gender: any"
             )
         self._check_agreement()
-        groups: dict[str, int] = {}
-        for name in self.speakers:
-            groups[str(self.gender(name))] = groups.get(str(self.gender(name)), 0) + 1
-        small = {gender: count for gender, count in groups.items() if count < talkers}
-        if pairing == "same" and small:
+        groups = {gender: len(names) for gender, names in self._alike.items()}
+        if pairing == "same" and min(groups.values()) < talkers:
             raise ValueError(
                 f"expected {talkers} speakers or more of each gender for gender: same, found "
-                f"{small}: add speakers, leave these out, or lower talkers"
+                f"{groups}: add speakers, leave some out, or lower talkers"
             )
         if pairing == "different" and len(groups) < 2:
             raise ValueError(
@@ -169,9 +169,7 @@ class Pool:
         self, random: np.random.Generator, count: int, *, taken: Sequence[str]
     ) -> list[SourceClip]:
         """`count` clips of different speakers, none of them taken: a speaker, then one clip."""
-        free = [speaker for speaker in self.speakers if speaker not in taken]
-        chosen = [free[place] for place in random.permutation(len(free))[:count]]
-        return self._clips(random, chosen)
+        return self._clips(random, _different(random, self.speakers, count, taken=taken))
 
     def partners(
         self, random: np.random.Generator, lead: SourceClip, count: int, pairing: Pairing
@@ -180,22 +178,32 @@ class Pool:
 
         `same`: all of the lead's gender. `different`: not all of it, the first of them of another.
         """
-        if pairing == "any":
-            return self.others(random, count, taken=[lead.speaker])
-        free = [speaker for speaker in self.speakers if speaker != lead.speaker]
-        order = [free[place] for place in random.permutation(len(free))]
-        alike = {name: self.gender(name) == sex_of(lead.gender) for name in order}
-        if pairing == "same":
-            order = [name for name in order if alike[name]]
-        else:
-            first = next(name for name in order if not alike[name])
-            order = [first, *(name for name in order if name != first)]
-        return self._clips(random, order[:count])
+        gender, heard = sex_of(lead.gender), [lead.speaker]
+        if pairing == "different":
+            heard += _different(random, self._unlike[gender], 1, taken=heard)
+        among = self._alike[gender] if pairing == "same" else self.speakers
+        heard += _different(random, among, count + 1 - len(heard), taken=heard)
+        return self._clips(random, heard[1:])
 
     def _clips(self, random: np.random.Generator, speakers: Sequence[str]) -> list[SourceClip]:
         """A clip of each speaker."""
         choices = [self.by_speaker[speaker] for speaker in speakers]
         return [clips[int(random.integers(len(clips)))] for clips in choices]
+
+
+def _different(
+    random: np.random.Generator, names: Sequence[str], count: int, *, taken: Sequence[str]
+) -> list[str]:
+    """`count` of the names, all different and none of them taken; there must be as many.
+
+    Drawn again where one was had already: a pool is large and a scene small.
+    """
+    chosen: list[str] = []
+    while len(chosen) < count:
+        name = names[int(random.integers(len(names)))]
+        if name not in taken and name not in chosen:
+            chosen.append(name)
+    return chosen
 
 
 class RecordedRooms(Recipe):
