@@ -3,18 +3,25 @@
 One recipe covers what the field calls mixtures (any number of talkers), noisy speech and
 reverberant speech. What a scene holds and how it is made says `pipelines.recipes.staging`; who is
 drawn from which side of a split, `pipelines.recipes.pool`; when talkers speak,
-`pipelines.recipes.placing`. As the field's sets have it, `of` the clips of single talkers:
+`pipelines.recipes.placing`. As the field's sets have it, beside
+`of: [the clips of single talkers]`:
 
-- WSJ0-2mix: `{talkers: 2, split_levels: true, sample_rate: 8000, length: min}`
+- WSJ0-2mix: `{talkers: 2, split_levels: true, sample_rate: 8000}`
 - Libri2Mix, noisy: `{talkers: 2, loudness_lufs: [-33, -25], length: max,
   noise: {of: [wham-noise], loudness_lufs: [-38, -30]}}`
 - WHAM!: `{talkers: 2, split_levels: true,
-  noise: {of: [wham-noise], snr_db: [-6, 3], against: loudest}}`; WHAMR! with `room: {}` beside it
-- SparseLibriMix: `{talkers: 2, length: max, overlap: {grid: [0, 0.2, 0.4, 0.6, 0.8, 1]}, …}`
+  noise: {of: [wham-noise], snr_db: [-6, 3], against: loudest}}`; WHAMR!: `room: {}` beside it
+- SparseLibriMix: `{talkers: 2, length: max, overlap: {grid: [0, 0.2, 0.4, 0.6, 0.8, 1]},
+  loudness_lufs: [-33, -25]}`
 - VoiceBank-DEMAND: `{noise: {kinds: [recorded, babble], of: [demand],
-  snr_db: {grid: [0, 5, 10, 15]}}}`, and 2.5, 7.5, 12.5, 17.5 for its test set
-- DNS Challenge: `{length: 10, loudness_lufs: [-35, -15], noise: {of: [noises], snr_db: [-5, 20]},
-  room: {}}`
+  snr_db: {grid: [0, 5, 10, 15]}}}`; 2.5, 7.5, 12.5 and 17.5 dB to test
+- DNS Challenge: `{length: 10, loudness_lufs: [-35, -15], room: {},
+  noise: {of: [noises], snr_db: [-5, 20]}}`
+
+In the manner of those sets, not their clips (`pipelines.recipes.librimix` makes LibriMix's own):
+WSJ0-2mix and VoiceBank-DEMAND measure active speech levels (ITU-T P.56), levels and SNRs here are
+root mean squares; SparseLibriMix cuts utterances at pauses and lets each talker speak several
+times, DNS joins clips of a talker until they fill 10 s, a scene here has one clip a talker.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
 """Scenes planned: who is heard with whom, when, how loud and in what; nobody in two splits."""
 
+import re
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
+from pipelines.recipes import scenes
 from pipelines.recipes.levels import SPEECH_DB
 from pipelines.recipes.scenes import NoiseClip, Scene, Scenes, SourceClip, plan
 
@@ -256,3 +259,12 @@ def test_the_second_talker_is_quieter_by_the_difference_or_both_share_it():
 def test_types_of_noise_can_be_chosen():
     rows = planned(noise={"of": "x", "types": ["rain"]})
     assert {row.noise.keys for row in rows} == {("rain",)}
+
+
+def test_the_recipes_of_the_modules_text_are_recipes():
+    texts = re.findall(r"`(\{.*?\})`", scenes.__doc__, re.DOTALL)
+    found = [Scenes.model_validate(YAML(typ="safe").load(text)) for text in texts]
+    assert len(found) == 6
+    voices = [SourceClip(f"{n}", f"s{n}", 3.0) for n in range(10)]
+    for each in found:
+        assert plan(each, voices, NOISES)
