@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from pipelines import arguments, config, evaluate, make, plans, progress, stores
 from pipelines.config import Datasets
@@ -73,15 +74,19 @@ def replay(path: str, found: Datasets | None, workspace: Workspace, engine: Engi
     """Make what a plan says once more.
 
     The datasets that it is made of are those of `found`, made if need be; else those of the same
-    names in the workspace. RealEarError where one of them, or one of the clips, is not as it was.
+    names in the workspace, or beside the plan's own dataset. RealEarError where one of them, or
+    one of the clips, is not as it was.
     """
     plan = plans.read(path)
     others: dict[str, Made] = {}
     if found is not None and (defined := [n for n in plan.datasets if n in found.datasets]):
         others = evaluate.make_datasets(found, workspace, engine, only=defined)
     for name in plan.datasets:
+        beside = f"{PurePath(path).parent.parent}/{name}"
         if name not in others:
-            others[name] = arguments.find(name, workspace)
+            there = stores.exists(f"{beside}/{datasets.CARD}")
+            missing = not stores.exists(f"{workspace.dataset(name)}/{datasets.CARD}")
+            others[name] = arguments.find(beside if there and missing else name, workspace)
     if changed := plans.changed_libraries(plan):
         progress.console.print(
             f"Note: {path} was made with other libraries ({'; '.join(changed)}): samples may "
