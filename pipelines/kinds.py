@@ -8,6 +8,7 @@ row into a sample, and what there is to say of a row. To add one: a module in `r
 from __future__ import annotations
 
 import importlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from pipelines import stores
 from pipelines.audio import Signal
 from pipelines.recipes import base
 from pipelines.schema import nearest
-from pipelines.shards.datasets import Clip, RandomReader, Row
+from pipelines.shards import sidecars
+from pipelines.shards.datasets import CARD, Clip, RandomReader, Row
 from pipelines.shards.packing import Sample
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound=base.Recipe)
 Planned = TypeVar("Planned", bound=base.Row)
+HELD = 1 << 25  # samples of sources that are kept while a shard is rendered: 256 MB
 Figures = dict[str, float | str | tuple[float, ...]]
 
 
@@ -67,24 +71,79 @@ class Sources:
         return self.of(tuple(self.made))
 
 
+class _Shelf:
+    """A dataset as a worker knows it: its index, and which shards it has compared already."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._compared: set[str] = set()
+        self.reader = RandomReader(folder, trust=True)
+
+    def clip(self, key: str) -> Clip:
+        """The clip of that key; DamagedShard where the bytes of its shard have changed."""
+        stem = self.reader.row(key).shard
+        if stem not in self._compared:
+            sidecars.check(self._folder, stem)
+            self._compared.add(stem)
+        return self.reader[key]
+
+
+class _Shelves(threading.local):
+    """The datasets that this thread's last part was made of: the next one is of the same, too."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], _Shelf] = {}
+
+    def take(self, folders: Sequence[str]) -> list[_Shelf]:
+        """The shelves of these folders; one that was made anew since is looked at anew."""
+        wanted = [(folder, stores.sha256(f"{folder}/{CARD}")) for folder in folders]
+        self._known = {key: self._known.get(key) or _Shelf(key[0]) for key in wanted}
+        return [self._known[key] for key in wanted]
+
+
+_SHELVES = _Shelves()
+
+
 class Stage:
-    """The clips that a shard is made of, from however many datasets, while it is rendered."""
+    """The clips that a shard is made of, from however many datasets, while it is rendered.
+
+    Signals are kept, up to HELD samples of them: a noise of minutes is in many short mixtures.
+    """
 
     def __init__(self, folders: Sequence[str]) -> None:
-        self._readers = [RandomReader(folder) for folder in folders]
+        self._shelves = _SHELVES.take(folders)
+        self._clips: dict[str, Clip] = {}
+        self._signals: dict[tuple[str, int], Signal] = {}
+        self._held = 0
 
     def clip(self, key: str) -> Clip:
         """The clip of that key, whichever dataset holds it."""
-        return next(reader for reader in self._readers if key in reader)[key]
+        if key not in self._clips:
+            shelf = next(shelf for shelf in self._shelves if key in shelf.reader)
+            self._clips[key] = shelf.clip(key)
+        return self._clips[key]
+
+    def signal(self, key: str, sample_rate: int) -> Signal:
+        """A clip's signal, (time,) float64, at a rate in Hz; not to be written to."""
+        name = (key, sample_rate)
+        found = self._signals.pop(name, None)
+        if found is None:
+            found = self.clip(key).signal(sample_rate=sample_rate)
+            found.setflags(write=False)
+            self._held += found.size
+        self._signals[name] = found  # the last one used goes last
+        while self._held > HELD and len(self._signals) > 1:
+            self._held -= self._signals.pop(next(iter(self._signals))).size
+        return found
 
     def signals_at(self, sample_rate: int) -> Callable[[str], Signal]:
-        """A function from a clip's key to its signal, (time,) float64, at a rate in Hz."""
-        return lambda key: self.clip(key).signal(sample_rate=sample_rate)
+        """A function from a clip's key to its signal at a rate in Hz."""
+        return lambda key: self.signal(key, sample_rate)
 
     def close(self) -> None:
         """Close the shards that were read from."""
-        for reader in self._readers:
-            reader.close()
+        for shelf in self._shelves:
+            shelf.reader.close()
 
 
 @dataclass(frozen=True)
