@@ -192,6 +192,8 @@ def _read(file: soundfile.SoundFile, kind: str, span: tuple[int, int] | None) ->
     if span is not None:
         file.seek(span[0])
         wanted = span[1] - span[0]
+    elif file.format == "MP3":
+        file.seek(0)  # as soundfile.read does: libmpg123 then rounds the last bit otherwise
     pcm = np.empty((min(wanted, most), file.channels), kind)  # takes no memory until it is filled
     found = 0
     while count := len(file.read(out=pcm[found : found + at_once])):

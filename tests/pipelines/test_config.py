@@ -74,7 +74,7 @@ COMPARISON = "comparisons/recognition"
         (f"{COMPARISON}/real", ["noisy"], "dataset 'noisy' is simulated, but listed under real"),
         (f"{COMPARISON}/models", [], "models: List should have at least 1 item"),
         ("datasets/read/recipe/of", ["rael"], "unknown dataset 'rael': did you mean 'real'"),
-        ("datasets/read/domain", "real", "what a recipe makes is synthetic or simulated, never re"),
+        ("datasets/read/domain", "real", "dataset 'read' is real, but listed under synthetic"),
         ("datasets/read/domain", "fake", "domain: Input should be 'synthetic', 'simulated' or 're"),
         ("datasets/real/recipe", {}, "expected one of corpus, recipe, path, found ['corpus', 'rec"),
         ("datasets/real/corpus", None, "expected one of corpus, recipe, path, found none"),
