@@ -41,6 +41,7 @@ WithAudio = Annotated[
     bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")
 ]
 SuiteFile = Annotated[str, typer.Argument(metavar="SUITE.yaml", help="The suite.")]
+PlanOnly = Annotated[bool, typer.Option("--plan-only", help="Decide and show clips, no more.")]
 RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="Or a suite.")]
 
 
@@ -240,12 +241,8 @@ def generate(
     context: typer.Context,
     recipe: RecipeFile = None,
     names: Annotated[list[str] | None, typer.Argument(help="Only these datasets.")] = None,
-    plan_only: Annotated[
-        bool, typer.Option("--plan-only", help="Decide and show every clip, render nothing.")
-    ] = False,
-    replay: Annotated[
-        str | None, typer.Option(metavar="PLAN.parquet", help="Make what this plan says again.")
-    ] = None,
+    plan_only: PlanOnly = False,
+    replay: Annotated[str | None, typer.Option(help="Make what a plan.parquet says again.")] = None,
     out: Out = OUT,
     workers: Workers = 0,
     runner: Runner = "local",

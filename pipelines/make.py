@@ -128,7 +128,8 @@ def plan_only(
 
     folder = workspace.dataset(name)
     found = generate.plan(name, config, others, datasets.homes(folder, asdict(config.cutting)))
-    plans.write(folder, found, rendered=False)
+    inputs = digest([part.inputs for part in generate.parts(found, folder, others)])
+    plans.write(folder, found, inputs=inputs, rendered=False)
     return found
 
 
@@ -169,7 +170,8 @@ def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     if planned.decided is not None:
         from pipelines import plans
 
-        plans.write(folder, planned.decided, rendered=bool(done))
+        rows = digest([part.inputs for part in planned.parts])
+        plans.write(folder, planned.decided, inputs=rows, rendered=bool(done))
     if not done:
         try:
             card = datasets.read_card(folder)

@@ -12,12 +12,13 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile
 from rich.console import Console
 from rich.padding import Padding
@@ -28,15 +29,17 @@ from leaderboards.dataset_words import edge, many
 from leaderboards.description import quantity
 from leaderboards.words import duration
 from pipelines import kinds, stores
-from pipelines.config import DatasetConfig
+from pipelines.config import DatasetConfig, Name
 from pipelines.kinds import Kind
 from pipelines.records import SCHEMA_VERSION, RealEarError, canonical
-from pipelines.shards.datasets import read_table, write_table
+from pipelines.schema import Config
+from pipelines.shards.datasets import STEM, read_table, write_table
 
 PLAN = "plan.parquet"
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")  # whatever the kind: they make every sample
 BARS, BAR_COLUMNS = 12, 40  # lines of a histogram, and columns of its longest bar
 VALUES = 8  # shown of a figure that is a word
+AT_ONCE = 10_000  # rows read at a time
 SHOWN = 5  # clips named in a message
 _METADATA = b"realear"
 _SOURCES = pa.list_(pa.struct([("key", pa.string()), ("content", pa.string())]))
@@ -95,12 +98,43 @@ def libraries(kind: Kind[Any, Any]) -> dict[str, str]:
     return found
 
 
-def to_table(plan: Plan) -> pa.Table:
+class Stated(Config):
+    """What holds for a plan as a whole: the JSON in its file's metadata."""
+
+    name: Name
+    kind: str
+    version: str
+    config: DatasetConfig
+    options: dict[str, Any]
+    datasets: dict[Name, str]
+    libraries: dict[str, str]
+    notes: tuple[str, ...]
+    inputs: str  # digest of all rows and of what they are made of
+    schema_version: int
+
+
+def stated(plan: Plan, inputs: str) -> Stated:
+    """What holds for a plan as a whole; `inputs`: the digest of its parts' inputs."""
+    return Stated(
+        name=plan.name,
+        kind=plan.kind,
+        version=plan.version,
+        config=plan.config,
+        options=dict(plan.options),
+        datasets=dict(plan.datasets),
+        libraries=dict(plan.libraries),
+        notes=plan.notes,
+        inputs=inputs,
+        schema_version=SCHEMA_VERSION,
+    )
+
+
+def to_table(plan: Plan, inputs: str) -> pa.Table:
     """A plan as a table; equal plans, equal tables."""
     kind = kinds.get(plan.kind)
     columns = columns_of(kind.row)
     # Keys stay in the user's order, which the card's digest of them goes by.
-    stated = json.dumps(_stated(plan), ensure_ascii=False)
+    whole = json.dumps(stated(plan, inputs).model_dump(mode="json"), ensure_ascii=False)
     schema = pa.schema(
         [
             *((name, found or pa.string()) for name, found in columns.items()),
@@ -108,42 +142,29 @@ def to_table(plan: Plan) -> pa.Table:
             ("made_of", _SOURCES),
             ("schema_version", pa.int32()),
         ],
-        metadata={_METADATA: stated.encode()},
+        metadata={_METADATA: whole.encode()},
     )
-    return pa.Table.from_pylist(list(_records(plan, kind, columns)), schema=schema)
+    nested = {name for name, found in columns.items() if found is None}
+    tables = [schema.empty_table()]  # a shard at a time: rows as dictionaries take much memory
+    for stem, rows in plan.shards.items():
+        records = [_record(plan, kind, row, stem, nested) for row in rows]
+        tables.append(pa.Table.from_pylist(records, schema=schema))
+    return pa.concat_tables(tables).combine_chunks()
 
 
-def _stated(plan: Plan) -> dict[str, Any]:
-    """What holds for the plan as a whole."""
+def _record(
+    plan: Plan, kind: Kind[Any, Any], row: Any, stem: str, nested: set[str]
+) -> dict[str, Any]:
+    values = row.model_dump(mode="json")
     return {
-        "name": plan.name,
-        "kind": plan.kind,
-        "version": plan.version,
-        "config": plan.config.model_dump(mode="json"),
-        "options": dict(plan.options),
-        "datasets": dict(plan.datasets),
-        "libraries": dict(plan.libraries),
-        "notes": list(plan.notes),
+        **{name: _text(value) if name in nested else value for name, value in values.items()},
+        "shard": stem,
+        "made_of": [
+            {"key": key, "content": plan.contents[key]}
+            for key in dict.fromkeys(kind.source_keys(row))
+        ],
         "schema_version": SCHEMA_VERSION,
     }
-
-
-def _records(
-    plan: Plan, kind: Kind[Any, Any], columns: Mapping[str, pa.DataType | None]
-) -> Iterator[dict[str, Any]]:
-    for stem, rows in plan.shards.items():
-        for row in rows:
-            values = row.model_dump(mode="json")
-            nested = {name for name, found in columns.items() if found is None}
-            yield {
-                **{n: _text(v) if n in nested else v for n, v in values.items()},
-                "shard": stem,
-                "made_of": [
-                    {"key": key, "content": plan.contents[key]}
-                    for key in dict.fromkeys(kind.source_keys(row))
-                ],
-                "schema_version": SCHEMA_VERSION,
-            }
 
 
 def _text(value: Any) -> str | None:
@@ -168,36 +189,48 @@ def _column(annotation: Any) -> pa.DataType | None:
 def from_table(table: pa.Table, where: str) -> Plan:
     """The plan of a table; RealEarError where it is none that this version can render."""
     try:
-        stated = json.loads((table.schema.metadata or {})[_METADATA])
-        if stated["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {stated['schema_version']}, not {SCHEMA_VERSION}")
-        kind = kinds.get(stated["kind"])
+        whole = _stated_in(table.schema)
+        kind = kinds.get(whole.kind)
+        columns = columns_of(kind.row)
         shards: dict[str, list[Any]] = {}
         contents: dict[str, str] = {}
-        for record in table.to_pylist():
-            shards.setdefault(record["shard"], []).append(_row(kind, record))
-            contents |= {source["key"]: source["content"] for source in record["made_of"]}
-        return Plan(
-            name=stated["name"],
-            kind=stated["kind"],
-            version=stated["version"],
-            config=DatasetConfig.model_validate(stated["config"]),
-            options=stated["options"],
-            shards={stem: tuple(rows) for stem, rows in shards.items()},
-            contents=contents,
-            datasets=stated["datasets"],
-            libraries=stated["libraries"],
-            notes=tuple(stated["notes"]),
-        )
+        for batch in table.to_batches(max_chunksize=AT_ONCE):
+            for record in batch.to_pylist():
+                shards.setdefault(record["shard"], []).append(_row(kind, columns, record))
+                contents |= {source["key"]: source["content"] for source in record["made_of"]}
+        for stem in shards:  # it becomes a path
+            if not STEM.fullmatch(stem) or stem.rpartition("-")[0] != whole.name:
+                raise ValueError(f"{stem!r:.80} is no shard of {whole.name}")
     except (KeyError, ValueError, TypeError) as error:
         raise RealEarError(
             f"{where}: expected a plan of this version of RealEar, found something else "
             f"({error}): generate it anew, with --plan-only"
         ) from error
+    return Plan(
+        name=whole.name,
+        kind=whole.kind,
+        version=whole.version,
+        config=whole.config,
+        options=whole.options,
+        shards={stem: tuple(rows) for stem, rows in shards.items()},
+        contents=contents,
+        datasets=whole.datasets,
+        libraries=whole.libraries,
+        notes=whole.notes,
+    )
 
 
-def _row(kind: Kind[Any, Any], record: Mapping[str, Any]) -> Any:
-    columns = columns_of(kind.row)
+def _stated_in(schema: pa.Schema) -> Stated:
+    """What a file's metadata says; KeyError or ValueError where it is no plan's."""
+    found = Stated.model_validate_json((schema.metadata or {})[_METADATA])
+    if found.schema_version != SCHEMA_VERSION:
+        raise ValueError(f"schema_version {found.schema_version}, not {SCHEMA_VERSION}")
+    return found
+
+
+def _row(
+    kind: Kind[Any, Any], columns: Mapping[str, pa.DataType | None], record: Mapping[str, Any]
+) -> Any:
     values = {
         name: record[name] if found is not None else json.loads(record[name] or "null")
         for name, found in columns.items()
@@ -205,24 +238,28 @@ def _row(kind: Kind[Any, Any], record: Mapping[str, Any]) -> Any:
     return kind.row.model_validate(values)
 
 
-def write(folder: str, plan: Plan, *, rendered: bool = True) -> None:
+def write(folder: str, plan: Plan, *, inputs: str, rendered: bool = True) -> None:
     """Publish `plan.parquet` in a dataset's folder, unless just this one lies there.
 
-    `rendered=False`: nothing was made by it now, so that one which differs in the versions of
-    libraries only still says what made the clips.
+    `inputs`: the digest of its parts' inputs. `rendered=False`: nothing was made by it now, so that
+    one which differs in the versions of libraries only still says what made the clips.
     """
     target = f"{folder}/{PLAN}"
-    there = _read_or_none(target)
+    there, new = _stated_at(target), stated(plan, inputs)
     if there is not None and not rendered:
-        there = replace(there, libraries=plan.libraries)
-    if there != plan:
-        write_table(target, to_table(plan))
+        there = there.model_copy(update={"libraries": new.libraries})
+    if there != new:
+        write_table(target, to_table(plan, inputs))
 
 
-def _read_or_none(path: str) -> Plan | None:
+def _stated_at(path: str) -> Stated | None:
+    """What the plan in a file says; None where there is none."""
+    if not stores.exists(path):
+        return None
     try:
-        return read(path)
-    except RealEarError:
+        with stores.open_read(path) as file:
+            return _stated_in(pq.read_schema(file))
+    except (pa.ArrowException, KeyError, ValueError):
         return None
 
 

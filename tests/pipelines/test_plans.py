@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -69,10 +70,10 @@ def planned(others, recipe=SCENES, **options) -> plans.Plan:
 @pytest.mark.parametrize("recipe", [READINGS, SCENES], ids=lambda recipe: recipe["kind"])
 def test_a_plan_comes_back_from_its_table_as_it_was(talkers, recipe):
     plan = planned(talkers, recipe)
-    table = plans.to_table(plan)
+    table = plans.to_table(plan, "digest")
     assert plans.from_table(table, "x") == plan
     assert len(table) == plan.clips
-    assert plans.to_table(planned(talkers, recipe)).equals(table, check_metadata=True)
+    assert plans.to_table(planned(talkers, recipe), "digest").equals(table, check_metadata=True)
 
 
 def test_the_table_can_be_read_by_anybody(corpora, talkers):
@@ -178,6 +179,43 @@ def test_other_libraries_are_told(talkers):
 def test_what_is_no_plan_is_refused(corpora, talkers, name):
     with pytest.raises(RealEarError, match=r"expected a plan|cannot be read"):
         plans.read(f"{talkers['set'].folder}/{name}")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        ("name", "../../up", "String should match pattern"),
+        ("datasets", {"../set": "0"}, "String should match pattern"),
+        ("name", "other", "'made-000000' is no shard of other"),
+        ("schema_version", 99, "schema_version 99, not 2"),
+        ("kind", "scene", "did you mean 'scenes'"),
+        ("config", {"domain": "synthetic"}, "expected one of corpus, recipe, path"),
+    ],
+)
+def test_a_plan_from_elsewhere_leads_nowhere_else(talkers, place, value, text):
+    table = plans.to_table(planned(talkers), "digest")
+    stated = json.loads(table.schema.metadata[b"realear"]) | {place: value}
+    changed = table.replace_schema_metadata({b"realear": json.dumps(stated).encode()})
+    with pytest.raises(RealEarError, match=re.escape(text)):
+        plans.from_table(changed, "x")
+
+
+def test_a_row_that_was_changed_by_hand_is_made_as_it_says(corpora, talkers):
+    """One parameter changed: the plan is edited and replayed, and only that shard is made anew."""
+    first = made(corpora, talkers)
+    where = Path(first.folder, "plan.parquet")
+    table = pq.read_table(where)
+    before = json.loads(table["noise"][0].as_py())
+    noise = [json.dumps(before | {"snr_db": 20.0}), *table["noise"].to_pylist()[1:]]
+    column = table.column_names.index("noise")
+    pq.write_table(table.set_column(column, "noise", [noise]), where)
+    stamps = {path.name: path.stat().st_mtime_ns for path in Path(first.folder).glob("*.tar")}
+    again = replayed(where, corpora.workspace, talkers)
+    now = {path.name: path.stat().st_mtime_ns for path in Path(first.folder).glob("*.tar")}
+    assert {name for name in now if now[name] != stamps[name]} == {f"{table['shard'][0]}.tar"}
+    rows = {row.key: row for row in datasets.read_rows(f"{again.folder}/index.parquet")}
+    assert before["snr_db"] != 20
+    assert float(rows[table["key"][0].as_py()].labels["snr_db"]) == 20
 
 
 # For people
