@@ -41,7 +41,8 @@ WithAudio = Annotated[
     bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")
 ]
 SuiteFile = Annotated[str, typer.Argument(metavar="SUITE.yaml", help="The suite.")]
-PlanOnly = Annotated[bool, typer.Option("--plan-only", help="Decide and show clips, no more.")]
+PlanOnly = Annotated[bool, typer.Option("--plan-only", help="Decide every clip, render none.")]
+Replay = Annotated[str | None, typer.Option(metavar="PLAN.parquet", help="Make these clips again.")]
 RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="Or a suite.")]
 
 
@@ -242,7 +243,7 @@ def generate(
     recipe: RecipeFile = None,
     names: Annotated[list[str] | None, typer.Argument(help="Only these datasets.")] = None,
     plan_only: PlanOnly = False,
-    replay: Annotated[str | None, typer.Option(help="Make what a plan.parquet says again.")] = None,
+    replay: Replay = None,
     out: Out = OUT,
     workers: Workers = 0,
     runner: Runner = "local",
