@@ -30,7 +30,7 @@ from pipelines.shards.datasets import RandomReader
 from pipelines.workspace import Workspace
 
 RATE = 16_000  # Hz
-CLIPS = 5_000
+CLIPS = 4_000
 ROUNDS = 3
 
 
