@@ -253,13 +253,13 @@ def extended(noise: NDArray, samples: int, *, name: str) -> NDArray:
         (samples,), float64 where it had to be extended.
 
     Raises:
-        ValueError: the noise is shorter than the cross-fade of 8,001 samples.
+        ValueError: the noise is no longer than the cross-fade of 8,001 samples.
     """
     rising = np.hanning(RATE + 1)[: RATE // 2 + 1]
     falling, fade = rising[::-1], rising.size
-    if noise.size < fade and noise.size < samples:
+    if noise.size <= fade and noise.size < samples:
         raise ValueError(
-            f"expected {fade} samples of noise {name!r} or more, to extend it to {samples}, "
+            f"expected more than {fade} samples of noise {name!r}, to extend it to {samples}, "
             f"found {noise.size}: LibriMix cannot do it either"
         )
     longer = noise
