@@ -135,7 +135,7 @@ def test_planning_asks_no_model_and_names_it_in_every_row(monkeypatch, recipe, o
     assert {(row.model, row.fingerprint) for row in plan.rows} == {
         (recipe["model"], models.fingerprint(model, recipe["model"]))
     }
-    assert plans.from_table(plans.to_table(plan), "x") == plan
+    assert plans.from_table(plans.to_table(plan, "digest"), "x") == plan
 
 
 def test_what_is_made_hangs_on_the_models_fingerprint_and_on_the_clips(corpora, tones, monkeypatch):
