@@ -236,6 +236,11 @@ def test_a_summary_counts_clips_hours_speakers_and_figures(talkers):
         assert sum(int(bar[-1]) for bar in bars if bar[-1].isdigit() and len(bar) > 3) == 12
 
 
+def test_a_plan_of_nothing_says_so(talkers):
+    plan = replace(planned(talkers), shards={}, contents={})
+    assert "0 clips, 0 s of audio, 0 speakers, 0 shards" in " ".join(said(plan).split())
+
+
 # The command
 
 
