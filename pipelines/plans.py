@@ -320,6 +320,8 @@ def summarise(plan: Plan, *, file: TextIO | None = None, width: int | None = Non
         terminal.line(console, f"made of {sources} of {', '.join(plan.datasets)}")
     for note in plan.notes:
         terminal.line(console, f"Note: {note}", style="dim")
+    if not plan.rows:
+        return
     figures: dict[str, list[Any]] = {}
     for row in plan.rows:
         for title, value in kind.figures(row).items():
