@@ -21,6 +21,7 @@ PACKAGES = [
 REQUIREMENTS = [
     "altair~=6.3",
     "apache-beam~=2.77.0",
+    "blake3~=1.0",
     "espeakng-loader~=0.2.4",
     "jinja2~=3.1",
     "jiwer~=4.0",

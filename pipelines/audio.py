@@ -6,7 +6,6 @@ something has to be computed from it: that is exact, and twice as fast.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 import soxr
+from blake3 import blake3
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
@@ -319,7 +319,7 @@ class Encoded:
     """An audio file in memory, with what is known of its samples."""
 
     data: bytes
-    content: str  # sha256 of rate and decoded PCM; of the bytes, where they were not decoded
+    content: str  # blake3 of rate and decoded PCM; of the bytes, where they were not decoded
     frames: int
     channels: int
     suffix: str = "flac"
@@ -364,7 +364,7 @@ def keep(data: bytes, recording: Recording) -> Encoded:
 
 def keep_unheard(data: bytes, found: Header) -> Encoded:
     """A file's own bytes, nothing decoded: as long as its header says."""
-    content = hashlib.sha256(data).hexdigest()
+    content = fingerprint(data)
     return Encoded(data, content, found.frames, found.channels, found.suffix or "")
 
 
@@ -379,9 +379,14 @@ def _measure(pcm: NDArray, sample_rate: int) -> Measured:
 def _content(pcm: NDArray, sample_rate: int, bits: int) -> str:
     """Digest of rate, bits, channels and samples; equal sounds, equal digests."""
     channels = pcm.size // max(len(pcm), 1)
-    found = hashlib.sha256(f"{sample_rate} {bits} {channels}\n".encode())
-    found.update(np.ascontiguousarray(pcm, pcm.dtype.newbyteorder("<")).data)
+    found = blake3(f"{sample_rate} {bits} {channels}\n".encode())
+    found.update(pcm.astype(pcm.dtype.newbyteorder("<"), copy=False).tobytes())
     return found.hexdigest()
+
+
+def fingerprint(data: bytes) -> str:
+    """Digest of a file's bytes where nothing is decoded: BLAKE3, four times as fast as SHA-256."""
+    return blake3(data).hexdigest()
 
 
 def encode_wav(signal: NDArray, sample_rate: int) -> bytes:

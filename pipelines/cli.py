@@ -47,7 +47,10 @@ RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="O
 
 
 def _engine(context: typer.Context, runner: str, workers: int) -> engines.Engine:
-    return engines.engine(runner, workers, context.args)
+    """The engine asked for. First thing in a command: its workers start while we import."""
+    found = engines.engine(runner, workers, context.args)
+    engines.begin(found)
+    return found
 
 
 @app.command(context_settings=TO_BEAM)
@@ -64,10 +67,11 @@ def demo(
     --real FOLDER adds your recordings: with KEY.txt beside KEY.wav, a manifest.csv, clean/ and
     noisy/, or mix/, s1/ and s2/.
     """
+    engine = _engine(context, runner, workers)
     from pipelines import demo as demonstration
 
     suite = demonstration.suite(real, tolerate=tolerate)
-    _evaluate(suite, Workspace(out), _engine(context, runner, workers), with_audio=False)
+    _evaluate(suite, Workspace(out), engine, with_audio=False)
 
 
 @app.command(context_settings=TO_BEAM)
@@ -83,11 +87,11 @@ def evaluate(
     ] = False,
 ) -> None:
     """Run a suite end to end. What is there already, made of the same, is not made again."""
+    engine = _engine(context, runner, workers)
     from pipelines import config
     from pipelines import evaluate as step
 
     loaded = config.load_suite(suite)
-    engine = _engine(context, runner, workers)
     if validate:
         step.check_models(loaded)
         step.check_datasets(loaded)
@@ -187,6 +191,7 @@ def prepare(
     runner: Runner = "local",
 ) -> None:
     """Recordings in, verified WebDataset shards out, every file accounted for."""
+    engine = _engine(context, runner, workers)
     from pipelines import arguments, make, schema
     from pipelines.config import DatasetConfig, parse_name
 
@@ -211,7 +216,6 @@ def prepare(
         "tolerate": tolerate,
     }
     config = schema.validate(DatasetConfig, values, "prepare")
-    engine = _engine(context, runner, workers)
     made = make.make(parse_name(name), config, Workspace(out), engine, {}, repack=repack)
     _say_made(made)
 
@@ -249,10 +253,10 @@ def generate(
     runner: Runner = "local",
 ) -> None:
     """Make the datasets of a recipe file, all or some with what they need: prepared, generated."""
-    from pipelines import generation
-
     # An option's value that Beam takes lands among the names; Beam's own check tells them apart.
     engine = _engine(context, runner, workers)
+    from pipelines import generation
+
     asked = generation.Asked(recipe, tuple(names or ()), replay, plan_only)
     for made in generation.generate(asked, Workspace(out), engine):
         _say_made(made)
@@ -271,9 +275,9 @@ def predict(
     runner: Runner = "local",
 ) -> None:
     """Ask one model about one dataset; one prediction shard for every shard."""
+    engine = _engine(context, runner, workers)
     from pipelines import single
 
-    engine = _engine(context, runner, workers)
     where = single.predict(model, dataset, parameter or [], Workspace(out), engine)
     progress.console.print(f"Predictions in {where}", soft_wrap=True)
 
@@ -299,9 +303,9 @@ def score(
     runner: Runner = "local",
 ) -> None:
     """Score predictions, yours or a model's, against a dataset; every clip is accounted for."""
+    engine = _engine(context, runner, workers)
     from pipelines import single
 
-    engine = _engine(context, runner, workers)
     if (predictions is None) == (model is None):
         raise RealEarError("score: expected one of --predictions and --model")
     asked = single.Scored(dataset, task, tuple(metric or ()), tolerate)
@@ -323,9 +327,10 @@ def verify(
     runner: Runner = "local",
 ) -> None:
     """Compare every byte of a dataset with its index, sidecars and card; decode every clip."""
+    engine = _engine(context, runner, workers)
     from pipelines import reports
 
-    reports.verify(dataset, against, Workspace(out), _engine(context, runner, workers))
+    reports.verify(dataset, against, Workspace(out), engine)
 
 
 @app.command()

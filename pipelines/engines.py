@@ -10,13 +10,12 @@ import argparse
 import importlib
 import logging
 import os
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines import forkserver, worker
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
 
@@ -106,11 +105,11 @@ def options(chosen: Engine) -> Any:
     return found
 
 
-def runner(chosen: Engine) -> Any:
+def runner(chosen: Engine, modules: Iterable[str] = ()) -> Any:
     """The runner to hand to `beam.Pipeline`: None where the options name it.
 
     Local: Beam's FnApiRunner by its class (the name DirectRunner would download another runner),
-    in this process for one worker, else with worker processes of our own.
+    in this process for one worker, else with worker processes of our own, which need `modules`.
     """
     if not chosen.is_local:
         return None
@@ -123,11 +122,23 @@ def runner(chosen: Engine) -> Any:
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     # It logs what it then raises, and the ends of its own connections, as errors.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    command = forkserver.command(_environment(), modules)
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+def begin(chosen: Engine) -> None:
+    """Have what worker processes need imported while this one goes on, where it knows of them."""
+    if chosen.is_local and chosen.workers > 1 and not chosen.automatic:
+        forkserver.start(_environment())
+
+
+def _environment() -> dict[str, str]:
+    """Our environment, and so the workers', with what they need in it."""
     # Workers start by `python -m`: a folder `models` where the user stands would win.
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ[worker.LAUNCHER] = str(os.getpid())
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    command = f"exec {shlex.quote(sys.executable)} -m pipelines.worker"
-    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+    return dict(os.environ)
 
 
 def _subclasses(cls: Any) -> Iterator[Any]:

@@ -320,7 +320,7 @@ def summarise(plan: Plan, *, file: TextIO | None = None, width: int | None = Non
         terminal.line(console, f"made of {sources} of {', '.join(plan.datasets)}")
     for note in plan.notes:
         terminal.line(console, f"Note: {note}", style="dim")
-    if not plan.rows:
+    if not plan.clips:
         return
     figures: dict[str, list[Any]] = {}
     for row in plan.rows:

@@ -15,7 +15,7 @@ from pipelines.records import Entry, Failure, InTable, Part, Sound, digest
 from pipelines.shards.packing import NOWHERE, Cutting, Sample, pack, place
 from pipelines.treatment import Treatment, sounds, store
 
-VERSION = "2"  # bump when the same recordings would give other samples
+VERSION = "3"  # bump when the same recordings would give other samples
 UNKNOWN = "unknown"  # speaker of clips that name none: one cluster, so no interval is invented
 
 

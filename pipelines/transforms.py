@@ -89,9 +89,16 @@ def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: E
     if engine.is_local:
         little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
         engine = replace(engine, workers=1 if little else min(engine.workers, len(todo)))
-    root = beam.Pipeline(runner=engines.runner(engine), options=engines.options(engine))
+    runner = engines.runner(engine, _modules(work))
+    root = beam.Pipeline(runner=runner, options=engines.options(engine))
     _ = root | label >> DoParts(todo, work, engine)
     return root
+
+
+def _modules(work: Work | Handling) -> list[str]:
+    """What workers are to import before they are forked: ours only, no model of somebody's own."""
+    modules = ["pipelines.inference"] if isinstance(work, Handling) else [work.__module__]
+    return [name for name in modules if name.startswith("pipelines.")]
 
 
 class DoParts(beam.PTransform):

@@ -6,7 +6,6 @@ compared), then the whole (card against index, the same sound twice, what the la
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -118,7 +117,7 @@ def _of_clip(stem: str, clip: Clip) -> Iterator[Problem]:
             yield Problem(stem, row.key, f"{member.name} cannot be read: {error}")
             return
         heard = row.peak_dbfs is not None  # else its bytes were kept unheard
-        contents[role] = found.content if heard else hashlib.sha256(data).hexdigest()
+        contents[role] = found.content if heard else audio.fingerprint(data)
         if (found.sample_rate, len(found.pcm)) != (
             row.sample_rate,
             round(row.seconds * row.sample_rate),

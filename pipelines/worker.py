@@ -1,6 +1,6 @@
 """A local worker process: Beam's own harness, quiet, single-threaded, gone when its launcher is.
 
-Started by `engines.runner` as `python -m pipelines.worker`.
+Forked by `pipelines.forkserver`, or started as `python -m pipelines.worker`.
 """
 
 from __future__ import annotations
@@ -11,26 +11,39 @@ import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15  # <linux/prctl.h>
+LAUNCHER = "REALEAR_LAUNCHER"  # the variable that holds the launching process's number
 
 
-def die_with_launcher() -> None:
+def die_with(parent: int) -> None:
     """Ask the kernel to end this process with the one that started it, even by SIGKILL (Linux)."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == 1:  # it was gone before we asked
+        if os.getppid() != parent:  # it was gone before we asked
             sys.exit(1)
 
 
-def main() -> None:
-    """Serve the launching process until it is done."""
-    die_with_launcher()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends us
-    logging.disable(logging.WARNING)  # Beam's harness tells its whole life at INFO
+def be_called(name: bytes) -> None:
+    """Show a name of up to 15 bytes in `ps` and `top` (Linux)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NAME, name, 0, 0, 0)
+
+
+def be_quiet() -> None:
+    """Leave Ctrl-C to the launcher, which ends us, and Beam's life, told at INFO, untold."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.disable(logging.WARNING)
+
+
+def main(parent: int) -> None:
+    """Serve the launching process until it is done; `parent` is who started this process."""
+    die_with(parent)
+    be_called(b"realear-worker")
+    be_quiet()
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(os.environ[LAUNCHER]))

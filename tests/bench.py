@@ -101,7 +101,13 @@ def decoding() -> None:
 
 def main() -> None:
     """Every comparison, a line each."""
-    from tests import bench_metrics, bench_prepare, bench_text  # they borrow `compare` from here
+    from tests import (
+        bench_generate,
+        bench_metrics,
+        bench_prepare,
+        bench_rooms,
+        bench_text,
+    )  # they borrow `compare` from here
 
     print("ratio of median times, peer over RealEar: over 1 is faster than the peer\n")
     for bench in (tar_writing, shard_packing, intelligibility, decoding):
@@ -109,6 +115,8 @@ def main() -> None:
     bench_text.main()
     bench_metrics.main()
     bench_prepare.main()
+    bench_generate.main()
+    bench_rooms.main()
 
 
 if __name__ == "__main__":

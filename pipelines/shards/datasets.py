@@ -61,7 +61,7 @@ INDEX_SCHEMA = pa.schema(
         ("bandwidth_hz", pa.float64()),
         ("dc", pa.float64()),  # mean sample
         ("clipped", pa.int64()),  # samples cut at full scale when the shard was written
-        ("sound", pa.string()),  # sha256 of rate and PCM of what is heard
+        ("sound", pa.string()),  # blake3 of rate and PCM of what is heard
         ("content", pa.string()),  # sha256 of every sound and of what is said of the clip
         ("schema_version", pa.int32()),
     ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import engines
+from pipelines import engines, forkserver
 from pipelines.engines import Engine, engine, lanes
 from pipelines.records import RealEarError
 
@@ -114,7 +114,8 @@ def test_several_local_workers_are_processes_of_ours(environment):
     found = engines.runner(engine("local", 2))
     assert type(found) is FnApiRunner
     command = found._default_environment.command_string
-    assert command == f"exec {sys.executable} -m pipelines.worker"
+    assert forkserver.__file__ in command
+    assert command.startswith(f"exec {sys.executable} ")
     assert environment.DATA_BUFFER_TIME_LIMIT_MS == 0
     assert os.environ["PYTHONSAFEPATH"] == "1"
     assert {os.environ[name] for name in engines.ONE_THREAD} == {"1"}

@@ -51,17 +51,20 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
 
 
 def workers_of(launcher: int) -> list[int]:
-    """Process ids of the workers that a launcher has started."""
-    found = []
+    """Process ids of the workers of a launcher: forked by a process that it has started."""
+    named: dict[int, tuple[bytes, int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            command = (path / "cmdline").read_bytes()
+            name = (path / "comm").read_bytes()
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        if b"pipelines.worker" in command and parent == launcher:
-            found.append(int(path.name))
-    return found
+        named[int(path.name)] = name, parent
+    return [
+        number
+        for number, (name, parent) in named.items()
+        if name == b"realear-worker\n" and named.get(parent) == (b"realear-forks\n", launcher)
+    ]
 
 
 def answered(workspace: Path) -> list[Path]:

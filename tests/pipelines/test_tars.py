@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.shards import tars
-from pipelines.shards.tars import Member, TarWriter
+from pipelines.shards.tars import Member, TarWriter, header
 
 Samples = dict[str, dict[str, bytes]]
 
@@ -120,3 +120,16 @@ def test_any_samples_come_back(tmp_path_factory, samples):
     for key, members in index.items():
         for member in members:
             assert data[member.offset :][: member.length] == samples[key][member.name]
+
+
+@given(st.text(min_size=1, max_size=160), st.integers(0, 8**11 - 1))
+def test_a_header_is_what_tarfile_writes(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    try:
+        expected = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    except ValueError:
+        with pytest.raises(ValueError, match=r"too long|can't encode"):
+            header(name, size)
+    else:
+        assert header(name, size) == expected
