@@ -11,6 +11,8 @@ PACKAGES = [
     "leaderboards",
     "metrics",
     "models",
+    "models.adapters",
+    "models.entries",
     "pipelines",
     "pipelines.corpora",
     "pipelines.recipes",
@@ -37,7 +39,7 @@ REQUIREMENTS = [
     "pystoi~=0.4.1",
     "rapidfuzz~=3.14",
     "rich>=14",
-    "ruamel.yaml~=0.19.1",
+    "ruamel.yaml>=0.18.17,<0.20",
     "scikit-learn~=1.9",
     "scipy~=1.17",
     "soundfile~=0.14.0",
@@ -53,6 +55,10 @@ REQUIREMENTS = [
 EXTRAS = {
     "overlap": ["meeteval~=0.4.3"],  # cpWER and ORC-WER
     "recognition": ["whisper-normalizer~=0.1.15"],  # the English normaliser
+    "transformers": ["safetensors~=0.8.0", "transformers~=5.23"],
+    "speechbrain": ["speechbrain~=1.1.2"],
+    "language-models": ["flashlight-text~=0.0.7", "kenlm~=0.3.0"],  # n-grams in a beam search
+    "training": ["lightning~=2.6"],
 }
 
 DEVELOPMENT = [

@@ -10,7 +10,8 @@ A model is a dataclass whose fields are its parameters. It names its `task` and 
 
 What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
-  lengths. It never writes to them, and no answer shares memory with them.
+  lengths; for an `array`, (channels, time). It never writes to them, and no answer shares memory
+  with them.
 - Signals come back as long as they went in, whatever that is: one sample, silence, none.
 - A clip's answer depends on the clip and the parameters alone: not on its neighbours in the batch,
   the order, an earlier call, the process or the number of threads. One instance, one thread.
@@ -49,6 +50,11 @@ class Model:
     """Number format it computes in; part of the fingerprint."""
     sample_rate: int | None = None
     """Hz that the model hears and answers at; None: any, told with each call."""
+    array: ClassVar[bool] = False
+    """Whether it hears every channel of a clip, (channels, time), instead of their mean."""
+    padding: str = "none"
+    """"exact" where clips of unlike lengths computed together are each answered as if alone (text
+    equal, signals within 1e-4), "none" where only clips of one length are."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -59,12 +65,20 @@ class Model:
         return {f.name: _plain(getattr(self, f.name), f.default) for f in fields if f.init}
 
     @property
+    def batch_seconds(self) -> float:
+        """Seconds of audio, padding included, that one call had best hold; 0: one clip a call."""
+        return 0.0
+
+    @property
     def weights(self) -> str | None:
         """sha256 of the weights; None where the versions of the libraries say it all."""
         return None
 
     def load(self) -> None:
         """Bring in libraries and heavy state; calling it again changes nothing."""
+
+    def warm_up(self) -> None:
+        """Do what only a first answer costs, so that no clip is charged for it."""
 
     def transcribe(self, *_args: Any, **_kwargs: Any) -> list[str]:
         """Text of each signal; see the module. Raises TypeError unless it is a recogniser."""

@@ -1,18 +1,21 @@
 """Which models there are, how to make one, and what tells its outputs from another's.
 
 A name is one of `MODELS`, an entry point of the group `realear.models` (a third party's model, no
-fork needed), or "module:Class". To add one here: a class on `models.base.Model`, a line, a test.
+fork needed), or "module:Class". To add one here: a class on `models.base.Model`, a line in one of
+the tables of `models.entries`, a test.
 """
 
 import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.base import Model
+from models.entries import ModelEntry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -20,45 +23,20 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "realear.models"
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelEntry:
-    """A line of the registry; the class is imported when first asked for."""
-
-    cls: str
-    """"module:Class"."""
-    summary: str
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Where this entry departs from the class's defaults; a caller's parameters go before these."""
+TABLES = ("classical", "torchaudio", "transformers", "speechbrain")  # modules of models.entries
 
 
-NARROW_BEAM = {"beam": 1e-40, "phone_beam": 1e-40, "word_beam": 1e-22, "max_hmms_per_frame": 300}
+def _collected() -> dict[str, ModelEntry]:
+    """Every table's lines; a name that two tables claim is a mistake of ours."""
+    found: dict[str, ModelEntry] = {}
+    for name in TABLES:
+        entries = importlib.import_module(f"models.entries.{name}").ENTRIES
+        assert not found.keys() & entries.keys(), f"names given twice, in {name}"
+        found |= entries
+    return found
 
-MODELS: dict[str, ModelEntry] = {
-    "pocketsphinx": ModelEntry(
-        "models.recognition:PocketSphinx", "US English recogniser, the library's own beams"
-    ),
-    "pocketsphinx-narrow": ModelEntry(
-        "models.recognition:PocketSphinx",
-        "the same with a narrow beam: three times as fast, more errors",
-        NARROW_BEAM,
-    ),
-    "mixture": ModelEntry(
-        "models.separation:Mixture", "baseline: the mixture itself as every estimate"
-    ),
-    "nmf": ModelEntry(
-        "models.separation:BlindNMF", "blind non-negative matrix factorisation, Wiener masks"
-    ),
-    "oracle-irm": ModelEntry(
-        "models.separation:IdealRatioMask", "oracle: ideal ratio mask from the true sources"
-    ),
-    "noisy": ModelEntry("models.enhancement:Noisy", "baseline: the noisy signal as it is"),
-    "wiener": ModelEntry(
-        "models.enhancement:WienerFilter", "decision-directed Wiener filter, tracked noise floor"
-    ),
-    "spectral-gating": ModelEntry(
-        "models.enhancement:SpectralGating", "spectral gating by the noisereduce library"
-    ),
-}
+
+MODELS = _collected()
 
 
 def create(name: str, **parameters: Any) -> Model:
@@ -126,8 +104,6 @@ def _resolve(name: str) -> tuple[type[Model], Mapping[str, Any]]:
 
 
 def _import(path: str) -> type[Model]:
-    import importlib
-
     module, _, attribute = path.partition(":")
     try:
         found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))

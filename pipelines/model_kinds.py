@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics import FailedPrediction, SignalItem, UndefinedMetric, si_snr
-from pipelines import audio, tasks
+from pipelines import audio, batches, tasks
 from pipelines.answers import (
     Answer,
     Asking,
@@ -33,7 +33,7 @@ from pipelines.answers import (
     Transcript,
 )
 from pipelines.kinds import Figures, Kind, Rendering, Sources, Stage
-from pipelines.predict import Handling, ask
+from pipelines.predict import Handling
 from pipelines.recipes import base
 from pipelines.records import Failure
 from pipelines.shards.datasets import HEARD, Clip, Row, printable
@@ -153,7 +153,7 @@ class SeparatedClips(ModelKind[Separated, Estimate]):
         def separated(key: str) -> SignalItem:
             clip = stage.clip(key)
             task = tasks.get("separation")
-            answer = _unless_failed(ask(task, model, clip))
+            answer = _unless_failed(*batches.ask(task, model, [clip]))
             item: SignalItem = _asked(lambda: task.item(clip, answer, clip.row.sample_rate))
             return item
 
@@ -230,7 +230,7 @@ def _transcript(row: Transcript, clip: Clip, model: Any) -> Sample:
 def _understood(model: Any, clip: Clip) -> tuple[str, float | None]:
     """Text and confidence, None from a model that offers none or where nothing was recognised."""
     if not hasattr(model, "transcribe_with_confidence"):
-        answer = _unless_failed(ask(tasks.get("recognition"), model, clip))
+        answer = _unless_failed(*batches.ask(tasks.get("recognition"), model, [clip]))
         return answer["txt"].decode(), None
     signal, _ = heard(model, clip)
     return _asked(lambda: _checked(model.transcribe_with_confidence([signal])))

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import models
-from metrics import FailedPrediction, UndefinedMetric
-from pipelines import stores, tasks
+from pipelines import batches, stores, tasks
 from pipelines.records import Failure, Part, RealEarError, Role, digest
 from pipelines.shards import sidecars
-from pipelines.shards.datasets import Card, Clip, clips, printable
+from pipelines.shards.datasets import Card, opened
 from pipelines.shards.tars import TarWriter
 from pipelines.tasks.base import Task
 from pipelines.workspace import Workspace
@@ -61,6 +60,7 @@ class Handling:
                 f"{found}: install the same versions on every worker (constraints.txt)"
             )
         model.load()
+        model.warm_up()
         return model
 
     def answer(self, part: Part, model: Any) -> None:
@@ -119,18 +119,23 @@ def predict_shard(part: Part, model: Any, task: Task) -> None:
     digests: list[object] = []
     seconds = audio = 0.0
     target = f"{part.folder}/{part.stem}.tar"
-    with stores.partial(target) as name, Path(name).open("wb") as file:
+    with (
+        opened(asking.dataset, part.stem) as clips,
+        stores.partial(target) as name,
+        Path(name).open("wb") as file,
+    ):
         writer = TarWriter(file)
-        for clip in clips(asking.dataset, part.stem):
+        for window in batches.windows(clips):
             started = time.perf_counter()
-            answer = ask(task, model, clip)
+            answers = batches.ask(task, model, window)
             seconds += time.perf_counter() - started
-            if isinstance(answer, Failure):
-                failures.append(answer)
-                continue
-            audio += clip.row.seconds
-            writer.write(clip.row.key, answer)
-            digests.append([clip.row.key, {name: _sha256(data) for name, data in answer.items()}])
+            for clip, answer in zip(window, answers, strict=True):
+                if isinstance(answer, Failure):
+                    failures.append(answer)
+                    continue
+                audio += clip.row.seconds
+                writer.write(clip.row.key, answer)
+                digests.append([clip.row.key, {n: _sha256(data) for n, data in answer.items()}])
         tar = writer.close()
     stores.write_json(asking.timing, {"inputs": part.inputs, "audio": audio, "wall": seconds})
     content = digest([digests, [failure.key for failure in failures]])
@@ -146,17 +151,6 @@ def predict_shard(part: Part, model: Any, task: Task) -> None:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def ask(task: Task, model: Any, clip: Clip) -> dict[str, bytes] | Failure:
-    """A model's answer to one clip as tar members, or why there is none; never an exception."""
-    try:
-        return task.predict(model, clip)
-    except (FailedPrediction, UndefinedMetric) as error:
-        return Failure(clip.row.key, "predict", error.reason, error.detail)
-    except Exception as error:  # whatever a model throws costs one clip, and is counted
-        detail = printable(f"{type(error).__name__}: {error}")
-        return Failure(clip.row.key, "predict", "error", detail)
 
 
 def describe(workspace: Workspace, card: Card, asked: Handling) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -413,12 +414,20 @@ class Clip:
         return np.stack([self.signal(f"s{n + 1}", sample_rate) for n in range(self.row.sources)])
 
 
-def clips(folder: str, stem: str) -> Iterator[Clip]:
-    """The samples of a shard, in its order, after checking its bytes against its sidecar."""
+@contextmanager
+def opened(folder: str, stem: str) -> Iterator[list[Clip]]:
+    """The samples of a shard, in its order, after checking its bytes against its sidecar; they can
+    be read from until the block ends.
+    """
     sidecars.check(folder, stem)
     with stores.open_read(f"{folder}/{stem}.tar") as file:
-        for row in read_rows(f"{folder}/{stem}.parquet"):
-            yield Clip(row, file)
+        yield [Clip(row, file) for row in read_rows(f"{folder}/{stem}.parquet")]
+
+
+def clips(folder: str, stem: str) -> Iterator[Clip]:
+    """The same one after another, for whoever is done with a clip when the next one comes."""
+    with opened(folder, stem) as found:
+        yield from found
 
 
 class RandomReader:

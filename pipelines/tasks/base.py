@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,22 @@ from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
 
 Item = Any  # metrics.TextItem or metrics.SignalItem
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked about one clip: (time,) float32, or (channels, time) for an array."""
+
+    row: Row
+    signal: NDArray[np.float32]
+    sample_rate: int
+    sources: int = 0  # that it is to part the signal into
+    references: NDArray[np.floating] | None = None  # (sources, time); for oracles alone
+
+    @property
+    def size(self) -> int:
+        """Samples of a channel."""
+        return int(self.signal.shape[-1])
 
 
 class Task(ABC):
@@ -28,11 +45,20 @@ class Task(ABC):
     def applies(self, row: Row) -> bool:
         """Whether a sample carries the truth that this task's metrics need."""
 
-    @abstractmethod
-    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
-        """Ask the model about one clip; the answer as tar members by name.
+    def question(self, model: Any, clip: Clip) -> Question:
+        """What a model is asked about a clip."""
+        signal, rate = heard(model, clip)
+        return Question(clip.row, signal, rate)
 
-        Raises FailedPrediction where the answer cannot be one (NaN, wrong length…).
+    @abstractmethod
+    def ask(self, model: Any, questions: Sequence[Question]) -> Sequence[Any]:
+        """A model's answers, in order, to questions of one sample rate and number of sources."""
+
+    @abstractmethod
+    def stored(self, question: Question, answer: Any) -> dict[str, bytes]:
+        """An answer as tar members by name.
+
+        Raises FailedPrediction where it cannot be one (NaN, wrong length…).
         """
 
     @abstractmethod
@@ -49,9 +75,12 @@ class Task(ABC):
 
 
 def heard(model: Any, clip: Clip) -> tuple[NDArray[np.float32], int]:
-    """What a model hears: (time,) float32 at its own rate, or at the clip's if it takes any."""
+    """What a model hears, float32, at its own rate, or at the clip's if it takes any: (time,), or
+    (channels, time) for an array.
+    """
     rate = model.sample_rate or clip.row.sample_rate
-    return clip.signal(sample_rate=rate).astype(np.float32), rate
+    hear = clip.channels if model.array else clip.signal
+    return hear(sample_rate=rate).astype(np.float32), rate
 
 
 def check_signals(answer: NDArray, expected: tuple[int, ...]) -> NDArray[np.float32]:

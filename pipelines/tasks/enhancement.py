@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metrics import SignalItem
 from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
 from pipelines.tasks.base import (
+    Question,
     Task,
     check_signals,
     heard,
@@ -33,14 +34,27 @@ class Enhancement(Task):
         """One signal."""
         return ("enhanced.wav",)
 
-    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
-        """The enhanced signal of one clip, as long as the clip."""
+    def question(self, model: Any, clip: Clip) -> Question:
+        """A noisy signal and, for oracles, the clean one."""
         signal, rate = heard(model, clip)
+        truth = reference(clip, "clean", rate)[None] if model.role == "oracle" else None
+        return Question(clip.row, signal, rate, references=truth)
+
+    def ask(self, model: Any, questions: Sequence[Question]) -> Sequence[Any]:
+        """Every signal, enhanced."""
         truth = {}
         if model.role == "oracle":
-            truth["references"] = [reference(clip, "clean", rate)[None]]
-        [answer] = model.enhance([signal], sample_rate=rate, **truth)
-        return {"enhanced.wav": audio.encode_wav(check_signals(answer, signal.shape), rate)}
+            truth["references"] = [question.references for question in questions]
+        signals = [question.signal for question in questions]
+        answers: Sequence[Any] = model.enhance(
+            signals, sample_rate=questions[0].sample_rate, **truth
+        )
+        return answers
+
+    def stored(self, question: Question, answer: Any) -> dict[str, bytes]:
+        """The enhanced signal of one clip, as long as the clip."""
+        enhanced = check_signals(answer, (question.size,))
+        return {"enhanced.wav": audio.encode_wav(enhanced, question.sample_rate)}
 
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> SignalItem:
         """Clean, enhanced and noisy signal at the evaluation rate."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metrics import FailedPrediction, TextItem, UndefinedMetric
 from pipelines.shards.datasets import Clip, Row
-from pipelines.tasks.base import Task, heard
+from pipelines.tasks.base import Question, Task
 
 
 class Recognition(Task):
@@ -25,13 +25,16 @@ class Recognition(Task):
         """One text."""
         return ("txt",)
 
-    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
+    def ask(self, model: Any, questions: Sequence[Question]) -> Sequence[Any]:
+        """Transcripts."""
+        answers: Sequence[Any] = model.transcribe([question.signal for question in questions])
+        return answers
+
+    def stored(self, question: Question, answer: Any) -> dict[str, bytes]:
         """The transcript of one clip."""
-        signal, _ = heard(model, clip)
-        [text] = model.transcribe([signal])
-        if not isinstance(text, str):
-            raise FailedPrediction("not_text", f"expected words, found {type(text).__name__}")
-        return {"txt": text.encode()}
+        if not isinstance(answer, str):
+            raise FailedPrediction("not_text", f"expected words, found {type(answer).__name__}")
+        return {"txt": answer.encode()}
 
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> TextItem:
         """The true and the recognised words."""

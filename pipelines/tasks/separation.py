@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from metrics import FailedPrediction, SignalItem, UndefinedMetric, pit_si_snr
 from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
-from pipelines.tasks.base import Task, check_signals, heard, read_answer, same_length
+from pipelines.tasks.base import Question, Task, check_signals, heard, read_answer, same_length
 
 FEWEST = 2  # sources asked for where the clip does not say how many it has
 
@@ -34,16 +34,32 @@ class Separation(Task):
         """One signal a source."""
         return tuple(f"s{n + 1}.wav" for n in range(max(clip.sources, FEWEST)))
 
-    def predict(self, model: Any, clip: Clip) -> dict[str, bytes]:
-        """The separated signals of one clip, each as long as the clip."""
+    def question(self, model: Any, clip: Clip) -> Question:
+        """A mixture, how many sources it has and, for oracles, which."""
         mixture, rate = heard(model, clip)
-        names = self.members(clip.row)
-        truth = {"references": [clip.sources(rate)]} if model.role == "oracle" else {}
-        [answer] = model.separate([mixture], sample_rate=rate, sources=len(names), **truth)
-        signals = check_signals(answer, (len(names), len(mixture)))
+        truth = clip.sources(rate) if model.role == "oracle" else None
+        return Question(clip.row, mixture, rate, len(self.members(clip.row)), truth)
+
+    def ask(self, model: Any, questions: Sequence[Question]) -> Sequence[Any]:
+        """The sources of every mixture."""
+        truth = {}
+        if model.role == "oracle":
+            truth["references"] = [question.references for question in questions]
+        first = questions[0]
+        answers: Sequence[Any] = model.separate(
+            [question.signal for question in questions],
+            sample_rate=first.sample_rate,
+            sources=first.sources,
+            **truth,
+        )
+        return answers
+
+    def stored(self, question: Question, answer: Any) -> dict[str, bytes]:
+        """The separated signals of one clip, each as long as the clip."""
+        signals = check_signals(answer, (question.sources, question.size))
         return {
-            name: audio.encode_wav(signal, rate)
-            for name, signal in zip(names, signals, strict=True)
+            name: audio.encode_wav(signal, question.sample_rate)
+            for name, signal in zip(self.members(question.row), signals, strict=True)
         }
 
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> SignalItem:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import FailedPrediction, UndefinedMetric
-from pipelines import audio, predict, tasks
+from pipelines import audio, batches, tasks
 from pipelines.records import Failure, Part, RealEarError
 from pipelines.shards import packing
 from pipelines.shards.datasets import Clip, RandomReader
@@ -42,6 +42,8 @@ def clips(tmp_path_factory):
 class Fake:
     """A model that notes what it was asked and gives a fixed answer."""
 
+    padding, batch_seconds, array = "none", 0.0, False
+
     def __init__(self, answer, *, sample_rate: int | None = None, role: str = "model") -> None:
         self.answer, self.sample_rate, self.role = answer, sample_rate, role
         self.asked: list[SimpleNamespace] = []
@@ -54,7 +56,8 @@ class Fake:
 
 
 def ask(task: str, model: Fake, clip: Clip) -> dict[str, bytes] | Failure:
-    return predict.ask(tasks.get(task), model, clip)
+    [found] = batches.ask(tasks.get(task), model, [clip])
+    return found
 
 
 def reason(result) -> str:

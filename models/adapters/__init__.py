@@ -1,0 +1,1 @@
+"""Adapters: other libraries' networks as models of ours, one module a family."""

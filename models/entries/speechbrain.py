@@ -1,0 +1,5 @@
+"""Models of speechbrain."""
+
+from models.entries import ModelEntry
+
+ENTRIES: dict[str, ModelEntry] = {}

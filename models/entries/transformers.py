@@ -1,0 +1,5 @@
+"""Models of the transformers library."""
+
+from models.entries import ModelEntry
+
+ENTRIES: dict[str, ModelEntry] = {}
