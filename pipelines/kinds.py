@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pipelines import stores
@@ -88,16 +88,40 @@ class _Shelf:
         return self.reader[key]
 
 
+class _Signals:
+    """The signals that were used last, HELD samples of them at most, by key and rate in Hz."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], Signal] = {}
+        self._samples = 0
+
+    def take(self, key: str, sample_rate: int, read: Callable[[], Signal]) -> Signal:
+        """One of them, read unless it is held."""
+        name = (key, sample_rate)
+        found = self._held.pop(name, None)
+        if found is None:
+            found = read()
+            found.setflags(write=False)
+            self._samples += found.size
+        self._held[name] = found  # the last one used goes last
+        while self._samples > HELD and len(self._held) > 1:
+            self._samples -= self._held.pop(next(iter(self._held))).size
+        return found
+
+
 class _Shelves(threading.local):
     """The datasets that this thread's last part was made of: the next one is of the same, too."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], _Shelf] = {}
+        self.signals = _Signals()
 
     def take(self, folders: Sequence[str]) -> list[_Shelf]:
         """The shelves of these folders; one that was made anew since is looked at anew."""
         wanted = [(folder, stores.sha256(f"{folder}/{CARD}")) for folder in folders]
-        self._known = {key: self._known.get(key) or _Shelf(key[0]) for key in wanted}
+        if self._known.keys() != set(wanted):
+            self._known = {key: self._known.get(key) or _Shelf(key[0]) for key in wanted}
+            self.signals = _Signals()  # a key may now be another clip's
         return [self._known[key] for key in wanted]
 
 
@@ -107,14 +131,13 @@ _SHELVES = _Shelves()
 class Stage:
     """The clips that a shard is made of, from however many datasets, while it is rendered.
 
-    Signals are kept, up to HELD samples of them: a noise of minutes is in many short mixtures.
+    Signals are kept, from one shard to the next: a noise of minutes is in many short mixtures.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._shelves = _SHELVES.take(folders)
+        self._signals = _SHELVES.signals
         self._clips: dict[str, Clip] = {}
-        self._signals: dict[tuple[str, int], Signal] = {}
-        self._held = 0
 
     def clip(self, key: str) -> Clip:
         """The clip of that key, whichever dataset holds it."""
@@ -125,16 +148,8 @@ class Stage:
 
     def signal(self, key: str, sample_rate: int) -> Signal:
         """A clip's signal, (time,) float64, at a rate in Hz; not to be written to."""
-        name = (key, sample_rate)
-        found = self._signals.pop(name, None)
-        if found is None:
-            found = self.clip(key).signal(sample_rate=sample_rate)
-            found.setflags(write=False)
-            self._held += found.size
-        self._signals[name] = found  # the last one used goes last
-        while self._held > HELD and len(self._signals) > 1:
-            self._held -= self._signals.pop(next(iter(self._signals))).size
-        return found
+        read = partial(self.clip(key).signal, sample_rate=sample_rate)
+        return self._signals.take(key, sample_rate, read)
 
     def signals_at(self, sample_rate: int) -> Callable[[str], Signal]:
         """A function from a clip's key to its signal at a rate in Hz."""
