@@ -7,12 +7,17 @@ A model is a dataclass whose fields are its parameters. It names its `task` and 
 | recognition | `transcribe(signals)` | transcript; "" when nothing was recognised |
 | separation | `separate(mixtures, *, sample_rate, sources)` | (sources, time) float32 |
 | enhancement | `enhance(signals, *, sample_rate)` | (time,) float32 |
+| classification | `classify(signals, *, sample_rate)` | (classes,) float32 logits, as `labels` |
+| embedding | `embed_audio(signals, *, sample_rate)` | (dim,) float32 |
+| embedding, of texts, too | `embed_text(texts)` | (dim,) float32, in the same space |
+| quality | `estimate(signals, *, sample_rate)` | {"stoi": 0.93, …}: values by metric's name |
 
 What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
   lengths; for an `array`, (channels, time). It never writes to them, and no answer shares memory
   with them.
-- Signals come back as long as they went in, whatever that is: one sample, silence, none.
+- Signals come back as long as they went in, whatever that is: one sample, silence, none. Logits and
+  embeddings of a clip without a sample are zeros.
 - A clip's answer depends on the clip and the parameters alone: not on its neighbours in the batch,
   the order, an earlier call, the process or the number of threads. One instance, one thread.
 - A wrong parameter fails at construction. Heavy imports and state wait for `load()`, which the
@@ -31,13 +36,15 @@ from numpy.typing import NDArray
 
 Signal: TypeAlias = NDArray[np.float32]
 """Sound, (time,) or (sources, time), float32, full scale at ±1."""
+Vector: TypeAlias = NDArray[np.float32]
+"""One clip's logits, (classes,), or its embedding, (dim,), float32."""
 
 
 class Model:
     """Base of every model; a subclass is a dataclass, its fields (JSON values) its parameters."""
 
     task: ClassVar[str]
-    """"recognition", "separation" or "enhancement"."""
+    """What it is for: a name in the table above."""
     version: ClassVar[str]
     """Raised whenever the same input and parameters give another output."""
     libraries: ClassVar[tuple[str, ...]] = ()
@@ -52,6 +59,8 @@ class Model:
     """Hz that the model hears and answers at; None: any, told with each call."""
     array: ClassVar[bool] = False
     """Whether it hears every channel of a clip, (channels, time), instead of their mean."""
+    labels: tuple[str, ...] = ()
+    """A classifier's classes, in the order of its logits; known once it is loaded."""
     padding: str = "none"
     """"exact" where clips of unlike lengths computed together are each answered as if alone (text
     equal, signals within 1e-4), "none" where only clips of one length are."""
@@ -91,6 +100,22 @@ class Model:
     def enhance(self, *_args: Any, **_kwargs: Any) -> list[Signal]:
         """Each signal, less noisy; see the module. Raises TypeError unless it is an enhancer."""
         self._refuse("enhance")
+
+    def classify(self, *_args: Any, **_kwargs: Any) -> list[Vector]:
+        """Logits of each signal; see the module. Raises TypeError unless it is a classifier."""
+        self._refuse("classify")
+
+    def embed_audio(self, *_args: Any, **_kwargs: Any) -> list[Vector]:
+        """Embedding of each signal; see the module. Raises TypeError unless it embeds sounds."""
+        self._refuse("embed_audio")
+
+    def embed_text(self, *_args: Any, **_kwargs: Any) -> list[Vector]:
+        """Embedding of each text; see the module. Raises TypeError unless it embeds texts."""
+        self._refuse("embed_text")
+
+    def estimate(self, *_args: Any, **_kwargs: Any) -> list[dict[str, float]]:
+        """Guessed quality of each signal; see the module. Raises TypeError unless it guesses."""
+        self._refuse("estimate")
 
     def _refuse(self, method: str) -> NoReturn:
         raise TypeError(
