@@ -19,6 +19,7 @@ from metrics.arrow import from_arrow, to_arrow
 from metrics.base import (
     ClassItem,
     ClipScore,
+    EstimateItem,
     FailedPrediction,
     LogitsItem,
     Metric,
@@ -73,6 +74,7 @@ __all__ = [
     "ClassItem",
     "ClipScore",
     "Estimate",
+    "EstimateItem",
     "FailedPrediction",
     "Interval",
     "LogitsItem",

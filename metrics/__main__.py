@@ -24,6 +24,7 @@ ITEMS = {
     "signal": "reference signals, estimated signals, mixture, sample rate",
     "class": "label, scores over classes",
     "logits": "logits of the clip, of the part kept and of the part removed",
+    "estimate": "clean signal, signal as heard, sample rate, guesses by name",
 }
 
 

@@ -88,7 +88,21 @@ class LogitsItem:
     logits_out: Scores
 
 
-Item = TextItem | SignalItem | ClassItem | LogitsItem
+@dataclass(frozen=True, eq=False)
+class EstimateItem:
+    """One clip whose quality a model guessed without its clean signal.
+
+    `reference` is the clean signal and `heard` what the model heard, both `(time,)` float64 at
+    `sample_rate` Hz; `estimates` are its guesses by the metric's name ("stoi": 0.93).
+    """
+
+    reference: Signal
+    heard: Signal
+    sample_rate: int
+    estimates: Mapping[str, float]
+
+
+Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem
 
 
 @dataclass(frozen=True)
@@ -120,9 +134,10 @@ class Metric:
 
     `unit` is "dB", "%", "MOS" or "" and `scale` the factor from value to unit (100 for "%").
     `pooled`: numerators and denominators are summed before dividing; otherwise it is a mean over
-    clips. `item` names what it scores ("text", "signal", "class" or "logits"). `function` is
-    "module:function", loaded when first used; it takes an item and the parameters. `parameters` are
-    the defaults; `libraries` are the distributions whose version changes the number.
+    clips. `item` names what it scores ("text", "signal", "class", "logits" or "estimate").
+    `function` is "module:function", loaded when first used; it takes an item and the parameters.
+    `parameters` are the defaults; `libraries` are the distributions whose version changes the
+    number.
     `needs` says in words what a clip must bring ("reference signal"), `failure_policy` which clips
     are undefined and which failed, `source` the paper or library that defines the number.
     `canonical` is "module:function" from a dict of all parameters to their checked, canonical

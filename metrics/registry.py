@@ -20,6 +20,7 @@ from typing import Any
 from metrics.base import (
     ClassItem,
     ClipScore,
+    EstimateItem,
     Item,
     LogitsItem,
     Metric,
@@ -33,8 +34,12 @@ ITEMS: dict[str, type] = {
     "signal": SignalItem,
     "class": ClassItem,
     "logits": LogitsItem,
+    "estimate": EstimateItem,
 }
-FAMILIES = ("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness")
+FAMILIES = (
+    *("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness"),
+    "quality",
+)
 
 
 def _collected() -> dict[str, Metric]:
@@ -100,7 +105,7 @@ class MetricSpec:
                 f"{self.name}: expected a {wanted.__name__}, found {type(item).__name__}"
             )
         parameters = dict(self.parameters)
-        if isinstance(item, SignalItem):
+        if isinstance(item, SignalItem | EstimateItem):
             _check_item_rate(self.name, parameters.pop("sample_rate", None), item.sample_rate)
         score: ClipScore = _function(self.metric.function)(item, **parameters)
         return score

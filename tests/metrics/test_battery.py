@@ -27,6 +27,7 @@ from torchaudio.functional import melscale_fbanks
 from metrics import (
     METRICS,
     ClassItem,
+    EstimateItem,
     FailedPrediction,
     LogitsItem,
     SignalItem,
@@ -86,11 +87,25 @@ def _logits() -> list[LogitsItem]:
     ]
 
 
+GUESSED = ("stoi", "pesq", "si_sdr")
+
+
+def _estimates() -> list[EstimateItem]:
+    """One noisy clip, its quality told by the metrics themselves and guessed ever worse."""
+    signals = _signals()[2]
+    clean, heard = signals.references[0], signals.estimates[0]
+    alone = SignalItem(clean[None], heard[None], heard, RATE)
+    perfect = {name: spec(name).score(alone).value for name in GUESSED}
+    guesses = [{name: value + by for name, value in perfect.items()} for by in (0, 0.1, -0.4, 3)]
+    return [EstimateItem(clean, heard, RATE, guess) for guess in guesses]
+
+
 CLIPS: dict[str, list] = {
     "text": _texts(),
     "signal": _signals(),
     "class": _classes(),
     "logits": _logits(),
+    "estimate": _estimates(),
 }
 
 
@@ -115,6 +130,14 @@ def _unscorable() -> dict[str, list]:
             (LogitsItem(full * np.nan, full, full), FailedPrediction),
             (LogitsItem(full, full * np.nan, full * np.nan), FailedPrediction),
         ],
+        "estimate": [
+            (EstimateItem(nothing[0], good.mixture, RATE, dict.fromkeys(GUESSED, 0.0)),
+             UndefinedMetric),
+            (EstimateItem(good.references[0], nothing[0], RATE, {}), UndefinedMetric),
+            (EstimateItem(good.references[0], good.mixture, RATE, {}), FailedPrediction),
+            (EstimateItem(good.references[0], good.mixture, RATE, dict.fromkeys(GUESSED, np.nan)),
+             FailedPrediction),
+        ],
     }  # fmt: skip
 
 
@@ -132,6 +155,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "top_1": (0, 1), "top_5": (0, 1),
     "faithfulness": (-1, 1), "faithfulness_logit": (-inf, inf), "input_fidelity": (0, 1),
     "average_increase": (0, 100), "average_drop": (0, 100), "average_gain": (0, 100),
+    "stoi_error": (0, inf), "pesq_error": (0, inf), "si_sdr_error": (0, inf),
 }  # fmt: skip
 
 
@@ -270,6 +294,11 @@ def gain(item: LogitsItem) -> float:
     return 100 * max(0.0, after - before) / (1 - before)
 
 
+def off(name: str, truth: Callable) -> Callable[[EstimateItem], float]:
+    """How far a guess is from `truth(reference, heard)`."""
+    return lambda item: abs(item.estimates[name] - float(truth(item.reference, item.heard)))
+
+
 INDEPENDENT: dict[str, Callable] = {
     "wer": over_words,
     "cer": over_letters,
@@ -299,6 +328,9 @@ INDEPENDENT: dict[str, Callable] = {
     "average_increase": lambda item: 100.0 * (probabilities(item)[1] > probabilities(item)[0]),
     "average_drop": drop,
     "average_gain": gain,
+    "stoi_error": off("stoi", lambda clean, heard: pystoi.stoi(clean, heard, RATE)),
+    "pesq_error": off("pesq", lambda clean, heard: pesq.pesq(RATE, clean, heard, "wb")),
+    "si_sdr_error": off("si_sdr", SI_SDR),
 }
 TOLERANCE = {  # dB; torchaudio's mel bands are float32
     **dict.fromkeys(("sdr", "sir", "sar", "sdri", "siri", "sari"), 1e-2), "mcd": 1e-4,

@@ -13,6 +13,7 @@ import pytest
 from metrics import (
     METRICS,
     ClassItem,
+    EstimateItem,
     FailedPrediction,
     LogitsItem,
     SignalItem,
@@ -29,6 +30,7 @@ ITEMS = {
     "signal": SignalItem(*np.random.default_rng(0).normal(size=(2, 1, 16_000)), np.ones(1), 8000),
     "class": ClassItem(0, np.linspace(1, 0, 8)),
     "logits": LogitsItem(*np.eye(3)),
+    "estimate": EstimateItem(*np.random.default_rng(0).normal(size=(2, 16_000)), 16_000, {}),
 }
 PLAN = (
     *("wer", "cer", "si_snr", "si_snri", "si_sdr", "si_sdri", "snr", "snri", "sdr", "sir", "sar"),
