@@ -117,7 +117,15 @@ class ComparisonConfig(Config):
         return [(domain, name) for domain in DOMAINS for name in getattr(self, domain)]
 
     def wanted(self) -> dict[str, dict[str, Any]]:
-        """Metric name to parameters, in order; the task's own where none is named."""
+        """Metric name to parameters, in order; the task's own where none is named.
+
+        RealEarError for a task that no clip is scored by.
+        """
+        if not tasks.get(self.task).metrics:
+            raise RealEarError(
+                f"task {self.task!r}: expected one that clips are scored by, found one without "
+                "clip-wise metrics: `realear predict` stores its answers"
+            )
         if not self.metrics:
             return {name: {} for name in tasks.get(self.task).metrics}
         return {name: dict(parameters or {}) for name, parameters in self.metrics.items()}

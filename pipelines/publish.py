@@ -204,7 +204,9 @@ def _example(
     names = [name for name in ("clean", "s1", "s2") if clip.row.has(name)]
     audio = [("what the model heard", clip.read())]
     audio += [(f"truth: {name}", clip.read(name)) for name in names]
-    audio += [(f"answer: {n.removesuffix('.wav')}", d) for n, d in given.items() if n != "txt"]
+    audio += [
+        (f"answer: {n.removesuffix('.wav')}", d) for n, d in given.items() if n.endswith(".wav")
+    ]
     said, heard = _texts(cell, clip.row.text, given)
     return Example(
         title=clip.row.key,

@@ -26,6 +26,7 @@ from pipelines.shards.tars import TarWriter
 from pipelines.workspace import Workspace
 
 VERSION = "1"  # bump when the same files would be stored otherwise
+SUBMITTED = ("recognition", "separation", "enhancement")  # tasks whose answers come as such files
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}
 
@@ -50,7 +51,14 @@ class Storing:
 
 
 def read(path: str, task: str | None = None) -> Submission:
-    """Somebody's predictions; RealEarError where the place holds none in a known form."""
+    """Somebody's predictions; RealEarError where the place holds none in a known form, or for a
+    task whose answers have none.
+    """
+    if task is not None and task not in SUBMITTED:
+        raise RealEarError(
+            f"expected predictions for {', '.join(SUBMITTED)}, found the task {task!r}: "
+            "score a model of that task by its name, or your own as module:Class"
+        )
     where = Path(path)
     if where.is_file():
         return Submission("recognition", _table(where))

@@ -13,7 +13,10 @@ from pipelines.schema import nearest
 from pipelines.tasks.base import Task
 
 TASKS = {
+    "classification": "pipelines.tasks.classification:Classification",
+    "embedding": "pipelines.tasks.embedding:Embedding",
     "enhancement": "pipelines.tasks.enhancement:Enhancement",
+    "quality": "pipelines.tasks.quality:Quality",
     "recognition": "pipelines.tasks.recognition:Recognition",
     "separation": "pipelines.tasks.separation:Separation",
 }

@@ -14,7 +14,7 @@ from metrics import FailedPrediction, UndefinedMetric
 from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
 
-Item = Any  # metrics.TextItem or metrics.SignalItem
+Item = Any  # metrics.TextItem, SignalItem, ClassItem or EstimateItem
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     method: ClassVar[str]  # what is called on a model
-    metrics: ClassVar[tuple[str, ...]]  # what is scored by default; the first ranks
+    metrics: ClassVar[tuple[str, ...]]  # scored by default, the first ranks; (): no clip is scored
     version: ClassVar[str] = "1"  # bump when the same model would store another answer
 
     @abstractmethod

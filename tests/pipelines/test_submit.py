@@ -246,3 +246,10 @@ def test_twice_is_the_same_bytes_and_another_answer_another_chain(corpora, made,
     assert [part.stem for part in parts] == [shard.stem for shard in made.card.shards]
     other = submit.handling("theirs", submit.read(str(table(given, "csv", WORDS | {"a": ""}))))
     assert other.chain != asked.chain
+
+
+@pytest.mark.parametrize("task", ["classification", "embedding", "quality"])
+def test_a_task_whose_answers_come_in_no_such_file_is_refused(given, task):
+    sound(given / "a.wav")
+    with pytest.raises(RealEarError, match=f"found the task '{task}': score a model of that task"):
+        submit.read(str(given), task)
