@@ -6,7 +6,6 @@ import numpy as np
 
 from models.base import Model
 
-
 HERTZ = {"Low tone": 300.0, "High_Tone": 3000.0, "middle": 1500.0}
 
 
