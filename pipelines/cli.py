@@ -282,6 +282,27 @@ def predict(
     progress.console.print(f"Predictions in {where}", soft_wrap=True)
 
 
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(help="separation or recognition.")],
+    on: Annotated[str, typer.Option(help="The dataset to learn from: its folder or name.")],
+    held_out: Annotated[str, typer.Option(help="Another one, to tell when it is learnt.")],
+    to: Annotated[str, typer.Option(help="The folder to write the model to.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Such as steps=2000 or learning_rate=1e-3. Repeat it."),
+    ] = None,
+    out: Out = OUT,
+) -> None:
+    """Train a small model of our own on shards; the same command goes on where it was stopped."""
+    from pipelines import arguments, training
+
+    workspace = Workspace(out)
+    learnt, watched = (arguments.find(name, workspace) for name in (on, held_out))
+    card = training.train(task, learnt, watched, to, arguments.words(parameter or [], "--set"))
+    progress.console.print(training.said(card, to), soft_wrap=True)
+
+
 @app.command(context_settings=TO_BEAM)
 def score(
     context: typer.Context,
@@ -293,6 +314,9 @@ def score(
         str | None, typer.Option(help="What to call whose predictions these are.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Or a model: asked first if need be.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", help="Of the model: name=value. Repeat it.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="If the files do not tell it.")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Such as wer or wer:normaliser=basic. Repeat it.")
@@ -312,7 +336,7 @@ def score(
     if predictions is not None:
         single.score_submission(asked, predictions, name, Workspace(out), engine)
     else:
-        single.score_model(asked, str(model), Workspace(out), engine)
+        single.score_model(asked, str(model), parameter or [], Workspace(out), engine)
 
 
 @app.command(context_settings=TO_BEAM)

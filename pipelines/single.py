@@ -59,10 +59,12 @@ def _predict(asked: Handling, made: Made, workspace: Workspace, engine: Engine) 
     timings.collect(workspace)
 
 
-def score_model(asked: Scored, model: str, workspace: Workspace, engine: Engine) -> None:
+def score_model(
+    asked: Scored, model: str, settings: Sequence[str], workspace: Workspace, engine: Engine
+) -> None:
     """Score a model's predictions, asking it first for those that are missing."""
     made = find(asked.dataset, workspace)
-    handling = _handling(model, {})
+    handling = _handling(model, words(settings, "--set"))
     if asked.task not in (None, handling.task):
         raise RealEarError(f"--task {asked.task}: model {model!r} is one for {handling.task}")
     cell = Cell("", made, handling, _specs(asked, made, handling))

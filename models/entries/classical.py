@@ -27,8 +27,33 @@ ENTRIES: dict[str, ModelEntry] = {
         source="Lee & Seung 2001, by scikit-learn",
         licence="BSD-3-Clause",
     ),
+    "oracle-ibm": ModelEntry(
+        "models.oracles:IdealBinaryMask",
+        "oracle: ideal binary mask, every bin to its strongest source",
+        source="Wang 2005",
+    ),
     "oracle-irm": ModelEntry(
-        "models.separation:IdealRatioMask", "oracle: ideal ratio mask from the true sources"
+        "models.oracles:IdealRatioMask",
+        "oracle: ideal ratio mask from the true sources",
+        source="Luo & Mesgarani 2019",
+    ),
+    "oracle-wiener": ModelEntry(
+        "models.oracles:IdealRatioMask",
+        "oracle: Wiener-like mask, shares of power",
+        {"exponent": 2},
+        source="Luo & Mesgarani 2019",
+    ),
+    "fastica": ModelEntry(
+        "models.arrays:FastICA",
+        "independent component analysis of an array's channels, for mixtures without delays",
+        source="Hyvärinen 1999, by scikit-learn",
+        licence="BSD-3-Clause",
+    ),
+    "auxiva": ModelEntry(
+        "models.arrays:AuxIVA",
+        "independent vector analysis of an array's channels, for rooms",
+        source="Ono 2011, by pyroomacoustics",
+        licence="MIT",
     ),
     "noisy": ModelEntry("models.enhancement:Noisy", "baseline: the noisy signal as it is"),
     "wiener": ModelEntry(
@@ -41,5 +66,37 @@ ENTRIES: dict[str, ModelEntry] = {
         "spectral gating by the noisereduce library",
         source="noisereduce",
         licence="MIT",
+    ),
+    "trained-separator": ModelEntry(
+        "models.own:TrainedSeparator",
+        "a Conv-TasNet that `realear train separation` made",
+        source="Luo & Mesgarani 2019, by torchaudio",
+        licence="yours",
+        needs="a checkpoint",
+    ),
+    "trained-recogniser": ModelEntry(
+        "models.own:TrainedRecogniser",
+        "a Deep Speech that `realear train recognition` made",
+        source="Hannun et al. 2014, by torchaudio",
+        licence="yours",
+        needs="a checkpoint",
+    ),
+    "oracle-ibm-enhancement": ModelEntry(
+        "models.oracles:SpeechMask",
+        "oracle: ideal binary mask from the clean speech",
+        {"mask": "binary"},
+        source="Wang 2005",
+    ),
+    "oracle-irm-enhancement": ModelEntry(
+        "models.oracles:SpeechMask",
+        "oracle: ideal ratio mask from the clean speech",
+        {"mask": "ratio"},
+        source="Wang, Narayanan & Wang 2014",
+    ),
+    "oracle-wiener-enhancement": ModelEntry(
+        "models.oracles:SpeechMask",
+        "oracle: Wiener gains from the clean speech",
+        {"mask": "wiener"},
+        source="Loizou 2013",
     ),
 }

@@ -1,0 +1,149 @@
+"""Small models of our own: what `realear train` writes, and the one that comes with RealEar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.base import Signal, check_rate, check_sources
+from models.neural import Neural, hash_folder, load_weights
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+@dataclass(kw_only=True)
+class Trained(Neural):
+    """A folder of `realear train`: `checkpoint` is its path, or the name of one in models/weights.
+
+    Raises ValueError where the folder holds another kind of model, or none.
+    """
+
+    checkpoint: str
+
+    architecture = ""
+    libraries = ("torch", "torchaudio")
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights lie."""
+        shipped = SHIPPED / self.checkpoint
+        return shipped if "/" not in self.checkpoint and shipped.is_dir() else Path(self.checkpoint)
+
+    @property
+    def weights(self) -> str | None:
+        """sha256 over weights and configuration."""
+        self._config()
+        return hash_folder(self.folder)
+
+    def _config(self) -> dict[str, Any]:
+        path = self.folder / "config.json"
+        try:
+            config = dict(json.loads(path.read_bytes()))
+            found = config["architecture"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"expected a folder that `realear train` wrote, found no {path}: say its path"
+            ) from error
+        if found != self.architecture:
+            raise ValueError(f"{path}: expected a {self.architecture}, found a {found}")
+        return config
+
+    def _filled(self, network: Any) -> Any:
+        """The network with the folder's weights in it."""
+        try:
+            network.load_state_dict(load_weights(self.folder / "model.safetensors"))
+        except RuntimeError as error:
+            raise ValueError(f"{self.folder}: weights that do not fit: {error}") from error
+        return network
+
+
+@dataclass(kw_only=True)
+class TrainedSeparator(Trained):
+    """A Conv-TasNet (Luo & Mesgarani, TASLP 2019), by torchaudio, trained here.
+
+    Its estimates have any level: they are brought to that at which they explain the mixture best
+    (least squares), so that they sound like it. Its global layer norm hears padding, so only clips
+    of one length are computed together.
+    """
+
+    task = "separation"
+    version = "1"
+    architecture = "ConvTasNet"
+    shortest = 160
+
+    def _build(self) -> Any:
+        from torchaudio.models import ConvTasNet
+
+        config = self._config()
+        self.sample_rate, self._sources = config["sample_rate"], config["network"]["num_sources"]
+        return self._filled(ConvTasNet(**config["network"]))
+
+    def _compute(self, batch: Any, _lengths: Any) -> Sequence[Signal]:
+        estimates = self._network(batch[:, None]).float().cpu().numpy()
+        mixtures = batch.float().cpu().numpy()
+        return [_levelled(*pair) for pair in zip(mixtures, estimates, strict=True)]
+
+    def separate(
+        self, mixtures: Sequence[Signal], *, sample_rate: int, sources: int
+    ) -> list[Signal]:
+        """(sources, time) estimates of each (time,) mixture; ValueError for another rate or number
+        of sources than it was trained on.
+        """
+        self.load()
+        if (check_rate(sample_rate), check_sources(sources)) != (self.sample_rate, self._sources):
+            raise ValueError(
+                f"{self.checkpoint} parts {self._sources} sources at {self.sample_rate} Hz, got "
+                f"{sources} at {sample_rate} Hz; train one for these"
+            )
+        found = self._answers(mixtures, empty=lambda _: np.zeros((sources, 0), np.float32))
+        return [
+            np.ascontiguousarray(estimates[:, : len(mixture)])
+            for estimates, mixture in zip(found, mixtures, strict=True)
+        ]
+
+
+def _levelled(mixture: Signal, estimates: Signal) -> Signal:
+    """Estimates, each times what makes their sum come closest to the mixture."""
+    gains, *_ = np.linalg.lstsq(
+        estimates.T.astype(np.float64), mixture.astype(np.float64), rcond=None
+    )
+    return (np.abs(gains)[:, None] * estimates).astype(np.float32)
+
+
+@dataclass(kw_only=True)
+class TrainedRecogniser(Trained):
+    """A small Deep Speech (Hannun et al., 2014), by torchaudio, trained here by CTC on letters."""
+
+    task = "recognition"
+    version = "1"
+    architecture = "DeepSpeech"
+    sample_rate = 16_000
+    shortest = 800
+
+    def _build(self) -> Any:
+        from torchaudio.models import DeepSpeech
+
+        from models.training.spectra import Spectra
+
+        config = self._config()
+        self._labels = config["labels"]
+        self._spectra = Spectra(config["network"]["n_feature"]).to(self.device)
+        return self._filled(DeepSpeech(**config["network"]))
+
+    def _compute(self, batch: Any, _lengths: Any) -> Sequence[str]:
+        scores = self._network(self._spectra(batch)[:, None])
+        return [self._spelt(best) for best in scores.argmax(-1).tolist()]
+
+    def _spelt(self, best: Sequence[int]) -> str:
+        """The best letter of every frame, repetitions and blanks left out."""
+        kept = [a for a, b in zip(best, [0, *best], strict=False) if a and a != b]
+        return " ".join("".join(self._labels[letter] for letter in kept).replace("|", " ").split())
+
+    def transcribe(self, signals: Sequence[Signal]) -> list[str]:
+        """Words in capitals; "" where none are heard."""
+        return self._answers(signals, empty=lambda _: "")
