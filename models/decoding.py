@@ -153,20 +153,17 @@ class Beam:
         from torchaudio.models.decoder import ctc_decoder
 
         search, tokens = self._search, self._vocabulary.tokens
+        written = [tokens[n] for n in self._columns]
         with tempfile.TemporaryDirectory() as folder, language.quiet():
-            lexicon = None
-            if self._lexicon is not None:
-                lexicon = f"{folder}/lexicon.txt"
-                lines = [
-                    f"{word} {' '.join(spelling)}\n"
-                    for word, spellings in self._lexicon.items()
-                    for spelling in spellings
-                ]
-                Path(lexicon).write_text("".join(lines), encoding="utf-8")
+            file = Path(folder) / "entries.txt"
+            file.write_text(language.lines(self._lexicon or written), encoding="utf-8")
+            free = self._lexicon is None
             return ctc_decoder(
-                lexicon=lexicon,
-                tokens=[tokens[n] for n in self._columns],
+                lexicon=None if free else str(file),
+                tokens=written,
                 lm=search.language_model,
+                # Left to itself, torchaudio 2.11 numbers letters in another order here than above.
+                lm_dict=str(file) if free else None,
                 nbest=search.beam,
                 beam_size=search.beam,
                 beam_threshold=THRESHOLD,

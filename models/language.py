@@ -118,6 +118,14 @@ def read_lexicon(path: str, letters: Iterable[str]) -> Lexicon:
     return found
 
 
+def lines(entries: Lexicon | Iterable[str]) -> str:
+    """A lexicon as a file has it, or letters, one a line."""
+    if not isinstance(entries, Mapping):
+        return "".join(f"{letter}\n" for letter in entries)
+    pairs = ((word, spelling) for word, spellings in entries.items() for spelling in spellings)
+    return "".join(f"{word} {' '.join(spelling)}\n" for word, spelling in pairs)
+
+
 def hash_files(paths: Iterable[str | None], other: str | None) -> str | None:
     """sha256 over files and another hash; that hash itself where no file is given.
 
