@@ -16,8 +16,8 @@ What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
   lengths; for an `array`, (channels, time). It never writes to them, and no answer shares memory
   with them.
-- Signals come back as long as they went in, whatever that is: one sample, silence, none. Logits and
-  embeddings of a clip without a sample are zeros.
+- Signals come back as long as they went in, whatever that is: one sample, silence, none. Of a clip
+  without a sample there are no logits, embedding or guesses: FailedPrediction("empty").
 - A clip's answer depends on the clip and the parameters alone: not on its neighbours in the batch,
   the order, an earlier call, the process or the number of threads. One instance, one thread.
 - A wrong parameter fails at construction. Heavy imports and state wait for `load()`, which the

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "realear.models"
 
 
-TABLES = ("classical", "torchaudio", "transformers", "speechbrain")  # modules of models.entries
+TABLES = (  # modules of models.entries
+    *("classical", "torchaudio", "transformers", "transformers_sounds", "speechbrain"),
+)
 
 
 def _collected() -> dict[str, ModelEntry]:

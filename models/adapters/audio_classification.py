@@ -1,0 +1,114 @@
+"""Classifiers of sound by the transformers library: AST (Gong et al. 2021), wav2vec 2.0, HuBERT and
+WavLM with a classifying head (SUPERB, Yang et al. 2021), Whisper's encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.adapters import huggingface
+from models.adapters.ctc import MASKED, normalised, receptive_field
+from models.adapters.pooling import check_rate_of, mean_over_windows, refuse_empty
+from models.base import Signal, Vector
+from models.neural import Pretrained
+
+if TYPE_CHECKING:
+    import torch
+
+FRAME, HOP = 0.025, 0.010  # seconds; of the spectra that AST hears, as Kaldi makes them
+
+
+@dataclass(kw_only=True)
+class AudioClassifier(Pretrained):
+    """A checkpoint that tells classes apart, whatever its architecture; `labels` are its own words.
+
+    Networks on samples hear a clip as a whole. Those on spectra of a fixed length (AST, Whisper)
+    hear windows of it; the logits of a long clip are the mean of its windows'.
+    """
+
+    task = "classification"
+    version = "1"
+    libraries = ("torch", "torchaudio", "transformers")
+    sample_rate = 16_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._extractor: Any = None
+        self._window = 0  # samples; 0: the network hears a clip as a whole
+
+    def classify(self, signals: Sequence[Signal], *, sample_rate: int) -> list[Vector]:
+        """(classes,) float32 logits of each (time,) signal, in the order of `labels`.
+
+        FailedPrediction for a signal without a sample.
+        """
+        self.load()
+        check_rate_of(self, sample_rate)
+        return self._answers(signals, refuse_empty)
+
+    def _build(self) -> Any:
+        folder = self.folder
+        found = huggingface.network(folder, "AutoModelForAudioClassification")
+        self._extractor = extractor = huggingface.part(folder, "AutoFeatureExtractor")
+        self.sample_rate = extractor.sampling_rate
+        config = found.config
+        self.labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+        if hasattr(config, "conv_kernel"):
+            self.shortest = receptive_field(config.conv_kernel, config.conv_stride)
+            layered = getattr(config, "feat_extract_norm", None) == "layer"
+            self.padding = "exact" if layered and config.model_type in MASKED else "none"
+            return found
+        self._window, self.shortest = _window(extractor)
+        if not self._window:
+            raise ValueError(
+                f"{folder}: expected a network that hears samples, or spectra of a fixed length, "
+                f"found {config.model_type!r}"
+            )
+        self.padding = "exact"
+        return found
+
+    def _compute(self, batch: torch.Tensor, lengths: torch.Tensor) -> Sequence[Vector]:
+        if not self._window:
+            return list(self._of_samples(batch, lengths).float().cpu().numpy())
+        pairs = zip(batch.cpu().numpy(), lengths.tolist(), strict=True)
+        at_once = max(1, int(self.batch_seconds * (self.sample_rate or 1)) // self._window)
+        clips = [row[:size] for row, size in pairs]
+        return mean_over_windows(clips, self._window, at_once, self._of_windows)
+
+    def _of_samples(self, batch: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(clips, classes) logits of clips as a whole."""
+        import torch
+
+        heard = normalised(batch, lengths) if self._extractor.do_normalize else batch
+        if self.padding != "exact":  # all of one length
+            return self._network(heard).logits
+        mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
+        return self._network(heard, attention_mask=mask.long()).logits
+
+    def _of_windows(self, clips: list[Signal]) -> NDArray[np.float32]:
+        """(windows, classes) logits; what is shorter than a window is filled by the library."""
+        import torch
+
+        with torch.autocast(self.device, enabled=False):  # half a float is too coarse for a log
+            spectra = self._extractor(clips, sampling_rate=self.sample_rate, return_tensors="pt")
+        name = self._extractor.model_input_names[0]
+        found = self._network(**{name: spectra[name].to(self.device)})
+        logits: NDArray[np.float32] = found.logits.float().cpu().numpy()
+        return logits
+
+
+def _window(extractor: Any) -> tuple[int, int]:
+    """How many samples an extractor of spectra takes, at most and at least; 0 for one that sets no
+    length.
+    """
+    if hasattr(extractor, "n_samples"):  # Whisper's
+        extractor.dither = 0.0  # noise would make two answers to one clip differ
+        return int(extractor.n_samples), 1
+    if hasattr(extractor, "num_mel_bins") and hasattr(extractor, "max_length"):  # AST's
+        frame, hop = (int(seconds * extractor.sampling_rate) for seconds in (FRAME, HOP))
+        return frame + (extractor.max_length - 1) * hop, frame
+    return 0, 1
