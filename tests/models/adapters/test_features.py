@@ -126,10 +126,10 @@ def test_speaker_vectors_are_the_librarys_for_any_length(checkpoint, family):
     with torch.inference_mode():
         heard = extractor(clips[1], sampling_rate=RATE, return_tensors="pt")
         wanted = network(**heard).embeddings[0].numpy()
-    np.testing.assert_allclose(found[1], wanted, atol=1e-5)
+    np.testing.assert_allclose(found[1], wanted, atol=1e-4)
     assert all(np.isfinite(vector).all() and vector.shape == (6,) for vector in found)
     for clip, vector in zip(clips, found, strict=True):
-        np.testing.assert_allclose(vector, alone(model, clip), atol=1e-5)
+        np.testing.assert_allclose(vector, alone(model, clip), atol=1e-4)
     one_frame_too_few = torch.zeros(1, model.shortest - 1)
     with torch.inference_mode(), pytest.warns(UserWarning, match="degrees of freedom"):
         assert network(one_frame_too_few).embeddings.isnan().any()
