@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ MOVED = {
     ),
 }  # names of versions 0.5 and 1.0, which many published checkpoints still use
 FILES = ("kenlm_model_path", "lm_path")  # keys of n-gram models
+OLD_NAME = "`gradient_checkpointing_disable` is deprecated"  # speechbrain's word to transformers
 TENSORS_ONLY = {
     "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
     "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None,
@@ -103,7 +105,8 @@ def from_folder(interface: Any, folder: Path, device: str) -> Any:
         check_names(prepared.names, folder / HYPERPARAMETERS)
         (Path(spare) / HYPERPARAMETERS).write_text(prepared.text, encoding="utf-8")
         try:
-            with _environment(TENSORS_ONLY):
+            with _environment(TENSORS_ONLY), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", OLD_NAME, FutureWarning)
                 network = interface.from_hparams(
                     source=str(folder),
                     savedir=spare,
