@@ -13,6 +13,7 @@ PACKAGES = [
     "models",
     "models.adapters",
     "models.entries",
+    "models.training",
     "pipelines",
     "pipelines.corpora",
     "pipelines.recipes",
