@@ -41,6 +41,14 @@ MOVED = {
     ),
 }  # names of versions 0.5 and 1.0, which many published checkpoints still use
 FILES = ("kenlm_model_path", "lm_path")  # keys of n-gram models
+OPTIONS = {
+    "source", "save_path", "output_norm", "freeze", "freeze_feature_extractor",
+    "apply_spec_augment", "output_all_hiddens",
+}  # fmt: skip
+"""What a checkpoint may say of a network of the hub; anything else would reach transformers."""
+RUN_OPTIONS = dict.fromkeys(
+    ("compile", "data_parallel_backend", "distributed_launch", "jit"), False
+)  # which hyperparameters could switch on
 OLD_NAME = "`gradient_checkpointing_disable` is deprecated"  # speechbrain's word to transformers
 TENSORS_ONLY = {
     "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
@@ -110,7 +118,7 @@ def from_folder(interface: Any, folder: Path, device: str) -> Any:
                 network = interface.from_hparams(
                     source=str(folder),
                     savedir=spare,
-                    run_opts={"device": place},
+                    run_opts={"device": place} | RUN_OPTIONS,
                     fetch_config=fetching.FetchConfig(allow_network=False),
                 )
         except Exception as error:  # a checkpoint can be wrong in as many ways as there are layers
@@ -169,6 +177,8 @@ def _led_home(tree: Any, folder: Path, save_path: str) -> Iterator[Path]:
             if isinstance(node.get(key), str):
                 node[key] = _file(folder, node[key])
         if tag.startswith(f"!new:{HUGGING_FACE}"):
+            if unknown := sorted(map(str, node.keys() - OPTIONS)):
+                refuse(folder / HYPERPARAMETERS, f"{unknown[0]} of {tag}")
             source = _hugging_face(folder, str(node.get("source", "")))
             node |= {"source": str(source), "save_path": save_path, "trust_remote_code": False}
             if not source.is_relative_to(folder):

@@ -24,7 +24,11 @@ class SpeechBrainRecogniser(SpeechBrain):
     """
 
     task: ClassVar[str] = "recognition"
-    libraries: ClassVar[tuple[str, ...]] = (*SpeechBrain.libraries, "sentencepiece")
+    libraries: ClassVar[tuple[str, ...]] = (
+        *SpeechBrain.libraries,
+        "sentencepiece",
+        "transformers",  # wav2vec 2.0 and its like, under either kind of decoder
+    )
     sample_rate = 16_000
     shortest = 1_600  # a tenth of a second leaves frames after all pooling and striding
 
@@ -53,4 +57,3 @@ class EncoderRecogniser(SpeechBrainRecogniser):
     """
 
     interface: ClassVar[str] = "ASR.EncoderASR"
-    libraries: ClassVar[tuple[str, ...]] = (*SpeechBrainRecogniser.libraries, "transformers")

@@ -20,7 +20,7 @@ def _published(cls: str, repository: str, summary: str, source: str) -> ModelEnt
     """A repository of speechbrain's on the hub, whose cards say Apache-2.0."""
     hub = f"speechbrain/{repository}"
     return ModelEntry(
-        cls, summary, {"checkpoint": hub}, source=source, extra="speechbrain", needs=hub
+        cls, summary, {"checkpoint": hub}, source=source, extra=_extra(cls), needs=hub
     )
 
 
@@ -31,9 +31,14 @@ def _given(cls: str, summary: str, source: str) -> ModelEntry:
         summary,
         source=source,
         licence="unknown",
-        extra="speechbrain",
+        extra=_extra(cls),
         needs="a checkpoint",
     )
+
+
+def _extra(cls: str) -> str:
+    """Recognisers may be built on a wav2vec 2.0 of the transformers library."""
+    return "speechbrain,transformers" if "_recognition:" in cls else "speechbrain"
 
 
 PUBLISHED = (

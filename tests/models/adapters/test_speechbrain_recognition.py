@@ -249,6 +249,9 @@ def test_a_network_of_the_hub_that_is_not_there_is_asked_for(tmp_path, monkeypat
     (folder / "hyperparams.yaml").write_text(text.replace("facebook/", f"{tmp_path}/"))
     with pytest.raises(ValueError, match="to be a folder in it or a repository of the hub"):
         made.load()
+    (folder / "hyperparams.yaml").write_text(text.replace("freeze:", "attn_implementation:"))
+    with pytest.raises(ValueError, match="found attn_implementation of !new:speechbrain"):
+        made.load()
 
 
 def test_from_a_corpus_to_a_score(realear, tmp_path):
