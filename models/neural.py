@@ -204,9 +204,11 @@ def hash_folder(folder: Path) -> str:
     files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
     hashed = hashlib.sha256()
     for path in files:
-        if path.is_file() and path.suffix != ".md" and not path.name.startswith("."):
+        within = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in within.parts)  # such as a download's notes
+        if path.is_file() and path.suffix != ".md" and not hidden:
             stat = path.stat()
-            name = path.relative_to(folder).as_posix() if path != folder else ""
+            name = within.as_posix() if path != folder else ""
             hashed.update(f"{name}\0{_hash_file(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
     return hashed.hexdigest()
 

@@ -122,6 +122,8 @@ def test_the_hash_of_a_folder_is_of_names_and_bytes_and_not_of_words(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"1")
     first = hash_folder(tmp_path)
     (tmp_path / "README.md").write_text("about it")
+    (tmp_path / ".cache/hub").mkdir(parents=True)
+    (tmp_path / ".cache/hub/a.metadata").write_text("when it was fetched")
     assert hash_folder(tmp_path) == first
     (tmp_path / "a.bin").rename(tmp_path / "b.bin")
     second = hash_folder(tmp_path)
