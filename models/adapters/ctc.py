@@ -40,7 +40,7 @@ class CTC(ByCTC, Pretrained):
     def _build(self) -> Any:
         folder = self.folder
         found = huggingface.network(folder, "AutoModelForCTC")
-        extractor = huggingface.part(folder, "AutoFeatureExtractor")
+        extractor = huggingface.part(folder, "Wav2Vec2FeatureExtractor")
         config = found.config
         if not hasattr(config, "conv_kernel") or extractor.sampling_rate != self.sample_rate:
             raise ValueError(
@@ -52,7 +52,7 @@ class CTC(ByCTC, Pretrained):
         layered = getattr(config, "feat_extract_norm", None) == "layer"
         masked = config.model_type in MASKED and not getattr(config, "add_adapter", False)
         self.padding = "exact" if layered and masked else "none"
-        tokenizer = huggingface.part(folder, "AutoTokenizer")
+        tokenizer = huggingface.part(folder, "Wav2Vec2CTCTokenizer")
         self._write_with(vocabulary(tokenizer, config.vocab_size, str(folder)))
         return found
 

@@ -1,6 +1,7 @@
 """CTC networks of transformers, on tiny checkpoints that the library itself writes here."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -125,6 +126,54 @@ def test_texts_are_those_of_the_librarys_own_way(checkpoint, norm):
             theirs = re.sub("<.*?>", "", processor.decode(best))  # it would write <s>
             assert found == " ".join(theirs.split())
             assert set(found) & set(LETTERS)
+
+
+def as_of_old(folder: Path, old: Path) -> Path:
+    """A checkpoint as most on the hub lie: torch's own format, older names, nothing but essentials.
+
+    Wav2vec 2.0 itself had its first tokenizers without a class.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    names = {"parametrizations.weight.original0": "weight_g",
+             "parametrizations.weight.original1": "weight_v"}  # fmt: skip
+    state = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        for new, former in names.items():
+            name = name.replace(new, former)
+        if "masked_spec_embed" not in name:
+            state[name] = weight
+    torch.save(state, old / "pytorch_model.bin")
+    for name in ("config.json", "vocab.json"):
+        (old / name).write_bytes((folder / name).read_bytes())
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    (old / "tokenizer_config.json").write_text(json.dumps(marks | {"do_lower_case": False}))
+    heard = {"do_normalize": True, "feature_size": 1, "padding_value": 0.0, "sampling_rate": 16_000}
+    (old / "preprocessor_config.json").write_text(json.dumps(heard))
+    return old
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_older_checkpoints_are_read_as_new_ones(checkpoint, family, tmp_path):
+    clips = signals(3_000, 2_000)
+    old = as_of_old(Path(checkpoint(family)), tmp_path)
+    assert made(str(old)).transcribe(clips) == made(checkpoint(family)).transcribe(clips)
+
+
+def test_a_pickle_that_runs_something_is_refused(checkpoint, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    old = as_of_old(Path(checkpoint()), tmp_path)
+    with (old / "pytorch_model.bin").open("wb") as file:
+        pickle.dump({"weights": Evil()}, file)
+    with pytest.raises(
+        ValueError, match=r"expected a checkpoint that transformers\.AutoModelForCTC"
+    ):
+        made(str(old)).load()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_clip_is_normalised_over_its_own_samples():
