@@ -12,7 +12,6 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics import FailedPrediction
 from models.base import Model, Signal, Vector, check_rate
 
 
@@ -27,6 +26,8 @@ def check_rate_of(model: Model, sample_rate: int) -> None:
 
 def refuse_empty(_: Signal) -> NoReturn:
     """FailedPrediction for a clip without a sample, of which no number would say anything."""
+    from metrics import FailedPrediction  # 20 ms that naming a model need not pay
+
     raise FailedPrediction("empty", "expected a clip with samples, found none")
 
 
