@@ -27,7 +27,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16", "float16")
 BATCH_SECONDS = {"cpu": 40.0, "cuda": 400.0}  # of audio in a call, padding included
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-ELSEWHERE = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "*.md", ".git*"]  # what torch does not read
+UNREAD = (".h5", ".msgpack", ".onnx", ".ot", ".md")  # what torch does not read
 
 Answer = TypeVar("Answer")
 
@@ -198,15 +198,15 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def hash_folder(folder: Path) -> str:
-    """sha256 over names and bytes of the files below a folder, or of one file; no words for people
-    (`*.md`) and nothing hidden.
+    """sha256 over names and bytes of the files below a folder, or of one file; nothing hidden and
+    nothing that torch does not read, such as words for people.
     """
     files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
     hashed = hashlib.sha256()
     for path in files:
         within = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in within.parts)  # such as a download's notes
-        if path.is_file() and path.suffix != ".md" and not hidden:
+        if path.is_file() and path.suffix not in UNREAD and not hidden:
             stat = path.stat()
             name = within.as_posix() if path != folder else ""
             hashed.update(f"{name}\0{_hash_file(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
@@ -225,7 +225,7 @@ def _fetched(checkpoint: str, revision: str | None) -> Path:
     if local.exists():
         return local
     hub = require("huggingface_hub", "transformers")
-    wanted = {"revision": revision, "ignore_patterns": ELSEWHERE}
+    wanted = {"revision": revision, "ignore_patterns": [*map("*{}".format, UNREAD), ".git*"]}
     try:
         return Path(hub.snapshot_download(checkpoint, local_files_only=True, **wanted))
     except Exception as absent:

@@ -282,6 +282,27 @@ def predict(
     progress.console.print(f"Predictions in {where}", soft_wrap=True)
 
 
+@app.command(context_settings=TO_BEAM)
+def tune(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A recogniser: a name of `realear list models`.")],
+    dataset: Annotated[str, typer.Option(help="A development set: its folder or name.")],
+    parameter: Annotated[
+        list[str],
+        typer.Option("--set", help="Values to try: lm_weight=0.5,1,1.5. Repeat it for a grid."),
+    ],
+    metric: Annotated[str, typer.Option(help="Such as wer:normaliser=basic or cer.")] = "wer",
+    out: Out = OUT,
+    workers: Workers = 0,
+    runner: Runner = "local",
+) -> None:
+    """Find a recogniser's best parameters on a development set; every point tried is kept."""
+    engine = _engine(context, runner, workers)
+    from pipelines import tune as tuning
+
+    tuning.tune(model, dataset, parameter, Workspace(out), engine, metric=metric)
+
+
 @app.command()
 def train(
     task: Annotated[str, typer.Argument(help="separation or recognition.")],

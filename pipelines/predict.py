@@ -79,7 +79,10 @@ def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -
             f"model {name!r}: expected one for the task {task!r}, found one for {model.task!r}: "
             "`realear list models` shows them by task"
         )
-    fingerprint = models.fingerprint(model, origin)
+    try:
+        fingerprint = models.fingerprint(model, origin)  # reads the checkpoint, if there is one
+    except (ValueError, OSError) as error:
+        raise RealEarError(f"model {name!r}: {error}") from error
     role = cast(Role, model.role)
     return Handling(name, origin, task, dict(parameters), fingerprint, role)
 

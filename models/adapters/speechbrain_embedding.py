@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from metrics import FailedPrediction
 from models.adapters.speechbrain_loading import SpeechBrain
 from models.base import Signal
 
@@ -41,4 +40,6 @@ class SpeakerEmbedding(SpeechBrain):
 
 
 def _refuse_empty(_: Signal) -> NoReturn:
+    from metrics import FailedPrediction
+
     raise FailedPrediction("empty", "expected a clip with samples to embed, found none")

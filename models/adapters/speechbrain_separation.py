@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from metrics import FailedPrediction
 from models.adapters.speechbrain_loading import SpeechBrain
 from models.base import Signal, check_sources
 
@@ -72,6 +71,8 @@ class SepformerSeparation(_Masked):
         self._check_rate(sample_rate)
         if check_sources(sources) != self.sources:
             detail = f"expected {sources} sources, this checkpoint parts into {self.sources}"
+            from metrics import FailedPrediction
+
             raise FailedPrediction("wrong_sources", detail)
         return self._parted(mixtures, sample_rate)
 

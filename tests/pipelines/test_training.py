@@ -151,7 +151,7 @@ def test_the_loss_is_the_metric_and_takes_the_better_order():
 
 
 def test_the_example_is_in_order():
-    found = config.load_datasets(str(ROOT / "examples/training-pairs.yaml"))
+    found = config.load_datasets(str(ROOT / "examples/training/pairs.yaml"))
     assert set(found.datasets) == {
         "training-voices",
         "training-pairs",
