@@ -100,6 +100,18 @@ def test_a_clips_text_does_not_hang_on_its_neighbours(checkpoint, parameters):
     assert [model.transcribe([clip])[0] for clip in clips] == together
 
 
+def test_fallback_samples_from_a_seed_of_its_own(checkpoint, greedy):
+    import torch
+
+    clips = signals(RATE, 5_000, 20_000)
+    model, answers = made(checkpoint, fallback=True), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        answers.append(model.transcribe(clips))
+        assert torch.initial_seed() == seed
+    assert answers[0] == answers[1] != greedy.transcribe(clips)
+
+
 def test_padding_leaves_no_trace_in_the_log_mel_spectrum(checkpoint, greedy):
     """Zeros behind a clip in a batch and zeros up to the window are the same zeros."""
     greedy.load()
