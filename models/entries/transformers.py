@@ -201,4 +201,20 @@ ENTRIES: dict[str, ModelEntry] = {
         extra="transformers",
         needs="patrickvonplaten/wavlm-libri-clean-100h-large",
     ),
+    "transformers-whisper": ModelEntry(
+        "models.adapters.whisper:Whisper",
+        "any Whisper checkpoint, such as one tuned further",
+        source="Radford et al. 2023",
+        licence="unknown",
+        extra="transformers",
+        needs="a checkpoint",
+    ),
+    "transformers-ctc": ModelEntry(
+        "models.adapters.ctc:CTC",
+        "any CTC checkpoint of characters that hears samples",
+        source="the transformers library",
+        licence="unknown",
+        extra="transformers",
+        needs="a checkpoint",
+    ),
 }
