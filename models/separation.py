@@ -1,11 +1,10 @@
 """Separators: a mixture in, its sources out; any rate from 1 kHz, any length.
 
-`nmf` and `oracle-irm` mask the spectrogram of the mixture and keep its phase.
+`nmf` masks the spectrogram of the mixture and keeps its phase.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from models.base import (
     Model,
     Signal,
-    check_choice,
     check_number,
     check_rate,
     check_signal,
@@ -159,62 +157,3 @@ def _shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     """`parts` over their sum, along the first axis; equal shares where all are silent."""
     lifted = parts + (1e-9 * parts.max() + TINY)
     return np.asarray(lifted / lifted.sum(axis=0))
-
-
-@dataclass(kw_only=True)
-class IdealRatioMask(Model):
-    """What a mask could do that knew the truth: each source's share of all magnitudes.
-
-    Ideal ratio mask and, with `exponent` 2, "Wiener filter-like mask" as in Luo & Mesgarani,
-    "Conv-TasNet", IEEE/ACM TASLP 27(8), 2019; what the sources leave of the mixture counts as one
-    more source, so noise is masked, too. Sources come in the references' order.
-    """
-
-    task = "separation"
-    version = "1"
-    libraries = ("numpy",)
-    role = "oracle"
-    precision = "float64"
-
-    exponent: int = 1
-    """1: shares of magnitude; 2: of power."""
-    window_seconds: float = 0.032
-
-    def __post_init__(self) -> None:
-        check_choice(self, "exponent", (1, 2))
-        check_number(self, "window_seconds", 0.004, 0.5)
-
-    def separate(
-        self,
-        mixtures: Sequence[Signal],
-        *,
-        sample_rate: int,
-        sources: int,
-        references: Sequence[NDArray[Any]],
-    ) -> list[Signal]:
-        """(sources, time) estimates of each mixture by its `references`, (sources, time) each."""
-        if len(references) != len(mixtures):
-            raise ValueError(
-                f"expected references for each of the {len(mixtures)} mixtures, "
-                f"got {len(references)}; give one (sources, time) array a mixture"
-            )
-        stft = STFT.of_seconds(
-            self.window_seconds, sample_rate=check_rate(sample_rate), overlap=OVERLAP
-        )
-        count = check_sources(sources)
-        pairs = zip(mixtures, references, strict=True)
-        return [self._separate(check_signal(mix), truth, stft, count) for mix, truth in pairs]
-
-    def _separate(
-        self, mixture: NDArray[np.float64], truth: NDArray[Any], stft: STFT, sources: int
-    ) -> Signal:
-        if np.shape(truth) != (sources, mixture.size):
-            raise ValueError(
-                f"expected references shaped {(sources, mixture.size)}, got {np.shape(truth)}; "
-                "give one row a source, as long as the mixture"
-            )
-        targets = np.asarray(truth, dtype=np.float64)
-        parts = np.concatenate([targets, (mixture - targets.sum(axis=0))[None]])
-        weights = np.abs(stft.forward(parts)) ** self.exponent
-        masks = weights[:-1] / np.maximum(weights.sum(axis=0), TINY)
-        return stft.inverse(masks * stft.forward(mixture), mixture.size).astype(np.float32)
