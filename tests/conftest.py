@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+# Two test processes on two cores: each with two threads, they would wait for each other most of the
+# time. Before anything imports numpy or torch; commands that tests start inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 
 @dataclass(frozen=True)
 class Ended:
