@@ -103,7 +103,9 @@ def ask(address: str, modules: list[str]) -> None:
         server.sendall(body)
     except OSError:
         os.execv(sys.executable, [sys.executable, *PLAIN])
-    status = server.recv(LENGTH.size)
+    status = b""
+    with suppress(OSError):
+        status = server.recv(LENGTH.size)
     # No answer: the server was killed, and its workers with it.
     code = os.waitstatus_to_exitcode(LENGTH.unpack(status)[0]) if status else -signal.SIGKILL
     if code < 0:
