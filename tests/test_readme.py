@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +73,14 @@ def test_every_make_word_is_there() -> None:
         subprocess.run(["make", "-n", word], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_every_command_does_what_it_says(desk: Path) -> None:
-    run = [command for command in commands() if command.startswith("realear ")]
+def test_every_command_does_what_it_says(desk: Path, realear, monkeypatch) -> None:
+    """In this process: `test_cli` runs the installed command."""
+    monkeypatch.chdir(desk)
+    run = [shlex.split(command) for command in commands() if command.startswith("realear ")]
     assert len(run) >= 9
-    bin_folder = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
-    for command in run:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=desk, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for _, *words in run:
+        ended = realear(*words)
+        assert ended.code == 0, f"{words}\n{ended.text}"
     page = (desk / "realear/site/phone.html").read_text(encoding="utf-8")
     assert "Read speech and our phone recordings" in page
 
