@@ -61,12 +61,13 @@ def plan(
         raise RealEarError(f"datasets.{name}: expected real recordings, {made_up[0]!r} is not real")
     try:
         sources = Sources(of, config.own)
-        rows, notes = kind.plan(recipe, sources), kind.notes(sources)
+        rows = kind.plan(recipe, sources)
         known = sources.rows
     except ValueError as error:
         raise RealEarError(f"datasets.{name}.recipe: {error}") from error
     if config.limit is not None and rows:
         rows = in_order(rows)[: config.limit]
+    notes = kind.notes(sources, rows)
     used = dict.fromkeys(key for row in rows for key in kind.source_keys(row))
     contents = {key: known[key].content for key in used}
     placed = place(name, rows, config.cutting, homes, lambda row: _size(kind, row))

@@ -209,8 +209,12 @@ class Kind(ABC, Generic[Options, Planned]):
         """The source clips that rendering reads."""
         return tuple(getattr(row, "source_keys", ()))
 
-    def notes(self, sources: Sources) -> tuple[str, ...]:  # noqa: ARG002
-        """What a reader of the card should know."""
+    def notes(
+        self,
+        sources: Sources,  # noqa: ARG002
+        rows: Sequence[Planned],  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """What a reader of the card should know of rows made of these sources."""
         return ()
 
     @contextmanager

@@ -11,6 +11,7 @@ from pipelines.corpora.tables import Cells, delimited
 from pipelines.kinds import Figures, Kind, Sources, Stage
 from pipelines.recipes import librimix, scenes
 from pipelines.recipes.placing import overlapped
+from pipelines.recipes.rooms import LEEWAY, Room
 from pipelines.shards.datasets import Row
 from pipelines.shards.packing import Sample
 
@@ -42,6 +43,19 @@ class Scenes(Kind[scenes.Scenes, scenes.Scene]):
             ).values()
         ]
         return scenes.plan(recipe, clips, noises, halls)
+
+    def notes(self, sources: Sources, rows: Sequence[scenes.Scene]) -> tuple[str, ...]:  # noqa: ARG002
+        """How many clips lie in rooms whose reverberation is not the one asked for."""
+        missed = sum(
+            any(isinstance(talker.room, Room) and talker.room.missed for talker in row.talkers)
+            for row in rows
+        )
+        if not missed:
+            return ()
+        return (
+            f"{missed} of {len(rows)} clips are in rooms whose measured T60 is more than "
+            f"{LEEWAY:.0%} from the one asked for: the label is what was measured",
+        )
 
     def seconds(self, row: scenes.Scene) -> float:
         """As planned."""

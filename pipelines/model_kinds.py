@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -136,7 +136,7 @@ class SeparatedClips(ModelKind[Separated, Estimate]):
         base.refuse_twins((row.key for row in rows), "key", "generate from one dataset at a time")
         return rows
 
-    def notes(self, sources: Sources) -> tuple[str, ...]:
+    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:  # noqa: ARG002
         """What was left out."""
         separable = tasks.get("separation").applies
         alone = sum(not separable(clip) for clip in sources.of(sources.own).values())
@@ -206,7 +206,7 @@ class TranscribedClips(ModelKind[Transcribed, Transcript]):
             for clip in sources.of(sources.own).values()
         ]
 
-    def notes(self, sources: Sources) -> tuple[str, ...]:  # noqa: ARG002
+    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:  # noqa: ARG002
         """Texts are not to be taken for the truth."""
         return ("texts are what a model understood; `confidence` is the model's own measure",)
 
@@ -267,7 +267,7 @@ class LabelledClips(ModelKind[Labelled, Labelling]):
             for clip in sources.of(sources.own).values()
         ]
 
-    def notes(self, sources: Sources) -> tuple[str, ...]:  # noqa: ARG002
+    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:  # noqa: ARG002
         """Classes are not to be taken for the truth."""
         return ("classes are a model's guesses; `confidence` is its softmax over these classes",)
 

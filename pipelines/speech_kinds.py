@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,7 +55,7 @@ class Readings(Kind[readings.Readings, readings.Reading]):
         """How it is read."""
         return {"Words a minute": float(row.words_per_minute), "Pitch": float(row.pitch)}
 
-    def notes(self, sources: Sources) -> tuple[str, ...]:
+    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:  # noqa: ARG002
         """What was left out."""
         silent = sum(not _sayable(text) for text in _transcripts(sources))
         return (f"{silent} transcripts without a word to say were left out",) if silent else ()

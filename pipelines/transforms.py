@@ -40,7 +40,7 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     todo = [part for part in parts if not sidecars.is_current(part)]
     for part in todo:  # Without its sidecar a shard does not exist: progress counts them.
         stores.remove(sidecars.path(part.folder, part.stem))
-    for folder in {part.folder for part in todo}:
+    for folder in {part.folder for part in parts}:  # also what a kill left after the last part
         stores.sweep(folder)
     if not todo:
         progress.note(label, parts)

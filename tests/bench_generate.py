@@ -28,8 +28,8 @@ from tests.bench_prepare import speechlike
 
 REALEAR = [sys.executable, "-P", "-c", "from pipelines.cli import main; main()"]
 SOURCE_RATE, RATE = 16_000, 8_000  # Hz
-CLIPS = 1_000
-ROUNDS = 3
+CLIPS = 2_000
+ROUNDS = 2
 
 
 def sources(folder: Path) -> None:

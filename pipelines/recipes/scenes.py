@@ -330,7 +330,8 @@ def _rooms(drawn: _Drawn, count: int, name: Name) -> Sequence[Room | MeasuredRoo
         return [None] * count
     # Splits share no rooms either.
     seed = recipe.seed if recipe.split is None else seed_of(recipe.seed, recipe.split)
-    return draw_rooms(recipe.room, generator(*name, "room"), talkers=count, seed=seed)
+    random, rate = generator(*name, "room"), recipe.sample_rate
+    return draw_rooms(recipe.room, random, talkers=count, seed=seed, sample_rate=rate)
 
 
 def _perturbations(recipe: Scenes, count: int, name: Name) -> Sequence[PerturbationRow | None]:

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -285,3 +286,19 @@ def test_the_command_wants_a_recipe_or_a_plan(realear, tmp_path):
     ended = realear("generate", "--out", tmp_path)
     assert ended.code == 2
     assert "expected RECIPE.yaml, or --replay PLAN.parquet" in ended.text
+
+
+def test_rooms_that_miss_their_reverberation_are_counted_on_the_card():
+    from pipelines.mixture_kinds import Scenes
+    from pipelines.recipes.rooms import Room
+
+    point = (1.0, 1.0, 1.0)
+    rooms = [
+        Room(size_m=(4.0, 3.0, 2.5), source=point, microphone=(2.0, 2.0, 1.5), absorption=0.3,
+             asked_t60_s=0.4, t60_s=found)
+        for found in (0.41, 0.5)
+    ]  # fmt: skip
+    scenes = [SimpleNamespace(talkers=[SimpleNamespace(room=room)]) for room in [*rooms, None]]
+    [note] = Scenes().notes(None, scenes)
+    assert note.startswith("1 of 3 clips are in rooms whose measured T60 is more than 15%")
+    assert Scenes().notes(None, [scenes[0], scenes[2]]) == ()
