@@ -159,6 +159,16 @@ def _fork(waiting: socket.socket, ours: list[Any]) -> _Child:
     """A child for a request; OSError or ValueError for one that is none."""
     _refuse_strangers(waiting)
     head, outputs, _, _ = socket.recv_fds(waiting, LENGTH.size, 3)
+    try:
+        return _forked(waiting, head, outputs, ours)
+    finally:
+        for output in outputs:
+            os.close(output)
+
+
+def _forked(waiting: socket.socket, head: bytes, outputs: list[int], ours: list[Any]) -> _Child:
+    if len(head) < LENGTH.size:
+        raise ValueError("the command has gone")
     (length,) = LENGTH.unpack(head)
     body = b""
     while len(body) < length:
@@ -176,8 +186,6 @@ def _fork(waiting: socket.socket, ours: list[Any]) -> _Child:
             _become_worker(request, outputs, [waiting, *ours], server)
         finally:
             os._exit(1)
-    for output in outputs:
-        os.close(output)
     return _Child(process, waiting)
 
 

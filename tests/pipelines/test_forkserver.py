@@ -134,3 +134,13 @@ def test_another_users_process_is_refused(monkeypatch):
         monkeypatch.setattr(os, "getuid", lambda: 12_345)
         with pytest.raises(PermissionError):
             forkserver._refuse_strangers(ours)
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\xff{"], ids=["nothing", "half", "less"])
+def test_a_command_that_goes_before_it_has_asked_leaves_the_server(command, tmp_path, said):
+    asked = command("pass")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.connect(forkserver._Server.address)
+        gone.sendall(said)
+    assert run(asked, tmp_path).returncode == 0
+    assert forkserver._Server.process.poll() is None
