@@ -17,10 +17,7 @@ from models.base import (
     check_signal,
     check_sources,
 )
-from models.spectra import STFT
-
-OVERLAP = 4  # windows over each sample: a mask that jumps between frames is heard less
-TINY = 1e-30  # a magnitude far under any sound's; keeps silence out of a division
+from models.spectra import OVERLAP, STFT, TINY
 
 
 @dataclass(kw_only=True)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Spectrogram: TypeAlias = NDArray[np.complex128]
 """(frames, frequencies), complex128."""
 
+OVERLAP = 4  # windows over each sample: a mask that jumps between frames is heard less
+TINY = 1e-30  # a magnitude far under any sound's; keeps silence out of a division
+
 
 @dataclass(frozen=True)
 class STFT:
