@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
-from metrics.intervals import Interval
+from metrics.intervals import LEVEL, Estimate, Interval
 
 Domain = Literal["synthetic", "simulated", "real"]
 Role = Literal["model", "baseline", "oracle"]
@@ -47,7 +48,9 @@ class ScoreTable(Record):
 
     `metric` is the whole metric spec (name, version, parameters, library versions) and
     `metric_hash` its hash; `paths` are the Parquet files that hold a row a clip. `rtfx` is audio
-    seconds by processing seconds, None where it was not measured.
+    seconds by processing seconds, None where it was not measured. `parameters` is the number of the
+    model's weights, None where it has none or nobody counted; `hardware` names what it ran on, ''
+    where that is not known.
     """
 
     model: str
@@ -59,6 +62,8 @@ class ScoreTable(Record):
     metric_hash: str
     paths: tuple[str, ...]
     rtfx: float | None = None
+    parameters: int | None = None
+    hardware: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a domain or role that no board knows."""
@@ -67,11 +72,54 @@ class ScoreTable(Record):
 
 
 @dataclass(frozen=True)
+class SliceRule(Record):
+    """A named way of cutting clips into groups by a column of the dataset's index.
+
+    `column` is the index's own (`seconds`, `speaker`) or a label (`labels.snr`). Numbers are cut at
+    the rising `edges` (`<5`, `5–10`, `≥10`, shown with `unit`); texts are grouped by the declared
+    `values`, or without any by what is found, at most 20, the most frequent first, the rest
+    "other". Clips without the column, or with no number where edges want one, are "not given".
+    """
+
+    name: str
+    column: str
+    edges: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse edges that do not rise, and edges together with values."""
+        if self.edges and self.values:
+            raise ValueError(f"slice {self.name!r}: expected edges or values, found both")
+        if any(not low < high for low, high in pairwise(self.edges)):
+            raise ValueError(
+                f"slice {self.name!r}: expected edges that rise, found {list(self.edges)}"
+            )
+
+
+@dataclass(frozen=True)
+class ClipRule(Record):
+    """Which clips count: those whose column is at least `low`, below `high`, one of `values`.
+
+    What is None or empty is not asked. A clip without the column does not count.
+    """
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Comparison(Record):
     """One question to the models: a task, a metric, and the datasets of each domain.
 
     `metric_hash` picks one spec where a dataset was scored by several of the same name. `mixed`
     tells the board to set different specs side by side all the same; it says so in a note.
+    `slices` are the ways in which the clips are cut. `clips` says which clips count at all;
+    `min_scored` is the share (0 to 1) of a dataset's clips that a model must be scored on to be
+    ranked; `tie_level` is the level (0 to 1) of the paired intervals that make ties, None for a
+    ranking without ties.
     """
 
     name: str
@@ -83,6 +131,10 @@ class Comparison(Record):
     real: tuple[str, ...] = ()
     metric_hash: str | None = None
     mixed: bool = False
+    slices: tuple[SliceRule, ...] = ()
+    clips: tuple[ClipRule, ...] = ()
+    min_scored: float = 0.0
+    tie_level: float | None = LEVEL
 
     def __post_init__(self) -> None:
         """Refuse a comparison of nothing, and a dataset that stands in two domains."""
@@ -107,13 +159,21 @@ class Comparison(Record):
 
 @dataclass(frozen=True)
 class DatasetInfo(Record):
-    """A dataset as its card tells it; `refused` counts what preparation left out, by reason."""
+    """A dataset as its card tells it; `refused` counts what preparation left out, by reason.
+
+    `index` is the path of its index, a Parquet file with a row a clip, '' where slices are not
+    wanted; `content` is the digest of its sounds and labels. `redistribute` says whether its
+    sounds may be given to others.
+    """
 
     name: str
     domain: Domain
     clips: int
     seconds: float
     refused: Mapping[str, int] = field(default_factory=dict)
+    index: str = ""
+    content: str = ""
+    redistribute: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a domain that no board knows."""
@@ -199,7 +259,10 @@ class Change(Record):
 
 @dataclass(frozen=True)
 class Row(Record):
-    """One model in a comparison. `unranked` says why it takes no part in the ranking, or ''."""
+    """One model in a comparison. `unranked` says why it takes no part in the ranking, or ''.
+
+    `parameters` and `hardware` are as in its score tables.
+    """
 
     model: str
     fingerprint: str
@@ -211,6 +274,8 @@ class Row(Record):
     gap: Change
     rtfx: float | None = None
     unranked: str = ""
+    parameters: int | None = None
+    hardware: str = ""
 
     def cell(self, domain: Domain) -> Cell:
         """The model's cell in a domain."""
@@ -232,6 +297,76 @@ class Flip(Record):
 
 
 @dataclass(frozen=True)
+class SliceCell(Record):
+    """One model in a domain, over the clips of one group of a slice.
+
+    `value` is the unweighted mean over those of the domain's datasets in which the model was scored
+    on clips of this group; `datasets` counts them. `scored` and `clusters` count clips and their
+    clusters. `faint` is True under 20 clips: too few to build on.
+    """
+
+    slice: str
+    group: str
+    fingerprint: str
+    domain: Domain
+    value: float | None
+    interval: Interval | None
+    scored: int
+    clusters: int
+    faint: bool
+    datasets: int = 1
+
+
+@dataclass(frozen=True)
+class Agreement(Record):
+    """How far a domain ranks the models as synthetic data do: Kendall's tau-b, Spearman's rho.
+
+    Both are 1 for the same order, -1 for the reverse, None where one side puts nothing in order.
+    `models` counts those ranked in both. Intervals are given from 5 models on; `note` says why
+    there are none.
+    """
+
+    domain: Domain
+    models: int
+    tau: Estimate
+    rho: Estimate
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Duel(Record):
+    """Two models (fingerprints) on the clips of a domain that both were scored on.
+
+    `value` is `one` minus `other` in the metric's own unit, None where a dataset has no clip in
+    common. `wins`, `losses` and `equal` count the clips on which `one` was better, worse, the same.
+    `deciding` are the clips that move `value` most, at most 3 for either side: dataset, key,
+    and the difference (one minus other) of the clip's values.
+    """
+
+    one: str
+    other: str
+    domain: Domain
+    value: float | None
+    interval: Interval | None
+    wins: int
+    losses: int
+    equal: int
+    deciding: tuple[tuple[str, str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Moment(Record):
+    """An earlier evaluation: when (ISO 8601, UTC), its run, and the values that it found.
+
+    `values` are by `fingerprint|domain`, in the metric's own unit.
+    """
+
+    when: str
+    run: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Measure(Record):
     """The one metric of a comparison: how it is named and shown, and its whole spec."""
 
@@ -247,7 +382,12 @@ class Measure(Record):
 
 @dataclass(frozen=True)
 class Section(Record):
-    """A comparison with its answer; `findings` are the main results, a sentence each."""
+    """A comparison with its answer; `findings` are the main results, a sentence each.
+
+    `slices` are in the order of rules, groups, domains and rows; `duels` set neighbours in the
+    headline's ranking side by side. `calibration` says how a blind metric compares with its truth,
+    None where the metric is not blind.
+    """
 
     comparison: Comparison
     measure: Measure
@@ -255,6 +395,10 @@ class Section(Record):
     flips: tuple[Flip, ...]
     headline: Domain
     findings: tuple[str, ...] = ()
+    slices: tuple[SliceCell, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    calibration: Mapping[str, Any] | None = None
 
     @property
     def finding(self) -> str:
@@ -268,7 +412,10 @@ class Section(Record):
 
 @dataclass(frozen=True)
 class Board(Record):
-    """All comparisons of an evaluation, and what is needed to trust or repeat them."""
+    """All comparisons of an evaluation, and what is needed to trust or repeat them.
+
+    `history` are earlier evaluations of the same board, oldest first.
+    """
 
     title: str
     sections: tuple[Section, ...]
@@ -276,6 +423,7 @@ class Board(Record):
     tolerated_failures: float = 0.0
     suite_digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[Moment, ...] = ()
 
 
 def _one_of(name: str, found: str, allowed: tuple[str, ...]) -> None:
