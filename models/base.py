@@ -61,6 +61,8 @@ class Model:
     """Whether it hears every channel of a clip, (channels, time), instead of their mean."""
     labels: tuple[str, ...] = ()
     """A classifier's classes, in the order of its logits; known once it is loaded."""
+    loaded_in: float = 0.0
+    """Seconds that loading and warming up took, as whoever did it found."""
     padding: str = "none"
     """"exact" where clips of unlike lengths computed together are each answered as if alone (text
     equal, signals within 1e-4), "none" where only clips of one length are."""
@@ -81,6 +83,11 @@ class Model:
     @property
     def weights(self) -> str | None:
         """sha256 of the weights; None where the versions of the libraries say it all."""
+        return None
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers it learnt; None where it learnt none, or is not loaded."""
         return None
 
     def load(self) -> None:

@@ -50,13 +50,20 @@ class Neural(Model):
         check_choice(self, "device", DEVICES)
         check_choice(self, "precision", PRECISIONS)
         if self.device == "auto":
-            self.device = "cuda" if _has_gpu() else "cpu"
+            self.device = "cuda" if gpus() else "cpu"
         self._network: Any = None
 
     @property
     def batch_seconds(self) -> float:
         """Seconds of audio that one call should hold at most."""
         return BATCH_SECONDS[self.device]
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers the network learnt; None before it is loaded."""
+        if not hasattr(self._network, "parameters"):
+            return None
+        return sum(int(each.numel()) for each in self._network.parameters())
 
     def load(self) -> None:
         """Build the network and move it to the device; ValueError where that cannot be done."""
@@ -247,6 +254,6 @@ def _absent(checkpoint: str, revision: str | None, error: Exception) -> str:
 
 
 @lru_cache(maxsize=1)
-def _has_gpu() -> bool:
-    """Whether there is an NVIDIA device: asked of the system, for torch takes seconds to import."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+def gpus() -> int:
+    """How many NVIDIA devices there are: asked of the system, for torch takes seconds to import."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))

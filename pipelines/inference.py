@@ -1,4 +1,8 @@
-"""Models behind Beam's RunInference: loaded once a worker, asked about one shard at a time."""
+"""Models behind Beam's RunInference: loaded once a worker, asked about one shard at a time.
+
+RunInference counts loading and latency by itself; beside it stand the clips and how they ended, in
+the model's own namespace.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from pipelines.predict import Handling
+from pipelines import accelerators
+from pipelines.predict import Answered, Handling
 from pipelines.records import Part
 from pipelines.transforms import count, one_thread
 
@@ -26,8 +32,10 @@ class AskModel(ModelHandler[Part, str, Any]):
         self._handling = handling
 
     def load_model(self) -> Any:
-        """The model, ready to be asked."""
+        """The model, ready to be asked; on a GPU of this worker's own, where there are enough."""
         torch.set_num_threads(1)  # as everywhere: results must not depend on a machine's cores
+        if self._handling.device == "cuda" and torch.cuda.is_available():
+            torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
         with one_thread():
             return self._handling.load()
 
@@ -38,9 +46,17 @@ class AskModel(ModelHandler[Part, str, Any]):
         del inference_args
         with one_thread():
             for part in batch:
-                self._handling.answer(part, model)
+                self._count(self._handling.answer(part, model))
                 count(part)
         return [part.id for part in batch]  # a list: with a generator errors would not be counted
+
+    def _count(self, answered: Answered) -> None:
+        space = self.get_metrics_namespace()
+        Metrics.counter(space, "clips").inc(answered.clips)
+        for reason, clips in answered.failed.items():
+            Metrics.counter(space, f"{FAILED}{reason}").inc(clips)
+        Metrics.counter(space, "audio_milliseconds").inc(round(1e3 * answered.audio))
+        Metrics.counter(space, "wall_milliseconds").inc(round(1e3 * answered.wall))
 
     def batch_elements_kwargs(self) -> dict[str, int]:
         """One shard at a time: batching over clips happens inside."""
@@ -53,3 +69,36 @@ class AskModel(ModelHandler[Part, str, Any]):
     def get_metrics_namespace(self) -> str:
         """Where Beam files the counts of this model."""
         return f"realear/{self._handling.model}"
+
+
+FAILED = "failed/"  # begins the name of a count of clips that failed, and the reason ends it
+
+
+def told(result: Any) -> str:
+    """What Beam's metrics say of a run that has ended, in a line; "" where a runner has none.
+
+    Clips asked about, those that failed by reason, times real time, seconds of loading.
+    """
+    try:
+        found = result.metrics().query()
+    except NotImplementedError:
+        return ""
+    counts = {each.key.metric.name: each.committed or 0 for each in found["counters"]}
+    loads = [
+        each.committed.max
+        for each in found["distributions"]
+        if each.key.metric.name == "load_model_latency_milli_secs" and each.committed.count
+    ]
+    if not counts.get("clips"):
+        return ""
+    failed = [
+        f"{clips} {name.removeprefix(FAILED)}"
+        for name, clips in sorted(counts.items())
+        if name.startswith(FAILED)
+    ]
+    words = [f"{counts['clips']} clips", f"failed: {', '.join(failed) or 'none'}"]
+    if counts.get("wall_milliseconds"):
+        speed = counts["audio_milliseconds"] / counts["wall_milliseconds"]
+        words.append(f"{speed:.1f} × real time")
+    words += [f"loaded in {max(loads) / 1e3:.1f} s"] if loads else []
+    return " · ".join(words)

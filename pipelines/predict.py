@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import models
-from pipelines import batches, stores, tasks
+from pipelines import batches, stores, tasks, timings
 from pipelines.records import Failure, Part, RealEarError, Role, digest
 from pipelines.shards import sidecars
 from pipelines.shards.datasets import Card, opened
@@ -36,6 +37,7 @@ class Handling:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     role: Role = "model"
+    device: str = "cpu"  # kind of device: "cuda" is a GPU
 
     @property
     def chain(self) -> str:
@@ -59,13 +61,15 @@ class Handling:
                 f"model {self.model}: expected fingerprint {self.fingerprint}, this worker has "
                 f"{found}: install the same versions on every worker (constraints.txt)"
             )
+        started = time.perf_counter()
         model.load()
         model.warm_up()
+        model.loaded_in = time.perf_counter() - started
         return model
 
-    def answer(self, part: Part, model: Any) -> None:
+    def answer(self, part: Part, model: Any) -> Answered:
         """Write one prediction shard."""
-        predict_shard(part, model, tasks.get(self.task))
+        return predict_shard(part, model, tasks.get(self.task))
 
 
 def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -> Handling:
@@ -84,7 +88,17 @@ def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -
     except (ValueError, OSError) as error:
         raise RealEarError(f"model {name!r}: {error}") from error
     role = cast(Role, model.role)
-    return Handling(name, origin, task, dict(parameters), fingerprint, role)
+    return Handling(name, origin, task, dict(parameters), fingerprint, role, model.device)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How the clips of one shard ended, and what it took: told to Beam, stored by nobody."""
+
+    clips: int
+    failed: Mapping[str, int]  # by reason
+    audio: float  # seconds, of the clips answered
+    wall: float  # seconds, from stored clip to stored answer
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ def plan(workspace: Workspace, card: Card, asked: Handling, *, dataset: str = ""
     ]
 
 
-def predict_shard(part: Part, model: Any, task: Task) -> None:
+def predict_shard(part: Part, model: Any, task: Task) -> Answered:
     """Ask a model about every clip of a shard; the wall time is written apart."""
     asking: Asking = part.payload
     failures: list[Failure] = []
@@ -140,7 +154,7 @@ def predict_shard(part: Part, model: Any, task: Task) -> None:
                 writer.write(clip.row.key, answer)
                 digests.append([clip.row.key, {n: _sha256(data) for n, data in answer.items()}])
         tar = writer.close()
-    stores.write_json(asking.timing, {"inputs": part.inputs, "audio": audio, "wall": seconds})
+    timings.spool(asking.timing, part.inputs, audio, seconds, model)
     content = digest([digests, [failure.key for failure in failures]])
     sidecars.write(
         part,
@@ -150,6 +164,7 @@ def predict_shard(part: Part, model: Any, task: Task) -> None:
         seconds=audio,
         failures=failures,
     )
+    return Answered(len(clips), Counter(each.reason for each in failures), audio, seconds)
 
 
 def _sha256(data: bytes) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines import stores
@@ -27,6 +28,12 @@ def note(label: str, parts: Sequence[Part]) -> None:
     """Say that nothing was left to do."""
     if parts:
         console.print(f"[dim]{label}: all {_count(len(parts), 'shard')} up to date[/dim]")
+
+
+def say(text: str) -> None:
+    """Say what came of the work just done, if there is anything to say."""
+    if text:
+        console.print(f"  [dim]{escape(text)}[/dim]", soft_wrap=True)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
             metric=spec.record(),
             metric_hash=spec.hash,
             paths=tuple(f"{folder}/{shard.stem}.parquet" for shard in card.shards),
-            rtfx=timings.rtfx(workspace, asked.chain, card.name),
+            rtfx=timings.of(workspace, asked.chain, card.name).rtfx,
         )
 
 

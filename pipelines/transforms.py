@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from models import neural
 from pipelines import engines, guard, progress, stores
 from pipelines.engines import Engine
 from pipelines.predict import Handling
@@ -46,13 +47,18 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
         progress.note(label, parts)
         return 0
     with progress.watch(label, parts, todo), guard.workers(label), _plain_errors():
-        _pipeline(label, todo, work, engine).run().wait_until_finish()
+        result = _pipeline(label, todo, work, engine).run()
+        result.wait_until_finish()
     lost = [part.id for part in todo if not sidecars.is_current(part)]
     if lost:
         raise LostWork(
             f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
             f"reports success, e.g. {lost[0]}: run the same command again"
         )
+    if isinstance(work, Handling):
+        from pipelines.inference import told  # it has been imported for the work itself
+
+        progress.say(told(result))
     return len(todo)
 
 
@@ -88,7 +94,10 @@ def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: E
     """The pipeline that does these parts; a little work is not worth worker processes."""
     if engine.is_local:
         little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
-        engine = replace(engine, workers=1 if little else min(engine.workers, len(todo)))
+        most = min(engine.workers, len(todo))
+        if isinstance(work, Handling) and work.device == "cuda":
+            most = min(most, max(1, neural.gpus()))  # a model a GPU, not a model a core
+        engine = replace(engine, workers=1 if little else most)
     runner = engines.runner(engine, _modules(work))
     root = beam.Pipeline(runner=runner, options=engines.options(engine))
     _ = root | label >> DoParts(todo, work, engine)

@@ -1,0 +1,83 @@
+"""What is told of a model that was asked: by Beam's metrics, on the terminal, in the timings."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import accelerators, predict, timings, transforms
+from pipelines.engines import Engine
+from pipelines.shards import sidecars
+
+HOLD = """
+import sys
+from pipelines import accelerators
+print(accelerators.claim(2, sys.argv[1]), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_became_of_every_clip_is_counted_by_beam_and_said(corpora, doubles, capsys, workers):
+    for number in range(12):
+        corpora.wav(f"{number:02}.wav", seed=number)
+    made = corpora.prepare(config={"shards": 3})
+    asked = predict.handling("moody", "doubles:Moody", "enhancement", {})
+    parts = predict.plan(corpora.workspace, made.card, asked)
+    transforms.run("Predict", parts, asked, Engine(workers=workers))
+    failures = [each for p in parts for each in sidecars.read(p.folder, p.stem).failures]
+    failed = Counter(each.reason for each in failures)
+    assert failed, "the double fails on one clip in two"
+    told = re.search(
+        r"12 clips · failed: (.*?) · .* × real time · loaded in ", capsys.readouterr().err
+    )
+    assert told, "the line is there"
+    assert told[1] == ", ".join(f"{failed[reason]} {reason}" for reason in sorted(failed))
+
+
+def test_a_model_s_times_and_hardware_are_kept_apart(corpora, doubles):
+    corpora.wav("one.wav")
+    made = corpora.prepare()
+    asked = predict.handling("slow", "doubles:Slow", "enhancement", {})
+    assert timings.of(corpora.workspace, asked.chain, "set") == timings.Timing()
+    transforms.run("Predict", predict.plan(corpora.workspace, made.card, asked), asked, Engine())
+    timings.collect(corpora.workspace)
+    (row,) = pq.read_table(corpora.workspace.timings).to_pylist()
+    found = timings.of(corpora.workspace, asked.chain, "set")
+    assert found.rtfx == pytest.approx(row["audio_seconds"] / row["wall_seconds"])
+    assert found.load_seconds == row["load_seconds"] > 0
+    assert found.parameters is None, "it learnt nothing"
+    assert found.hardware == timings.hardware("cpu") != ""
+
+
+def test_processes_get_a_gpu_each_while_they_last_and_share_them_evenly_then(tmp_path):
+    started = []
+
+    def hold() -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        return int(process.stdout.readline())
+
+    try:
+        assert [hold() for _ in range(3)] == [0, 1, 0]
+        started[1].kill()  # the kernel lets go of what it held
+        started[1].wait()
+        assert hold() == 1
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def test_a_planted_link_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / f"realear-{os.getuid()}-gpu0-0.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match=r"symbolic|loop|Too many"):
+        accelerators.claim(1, str(tmp_path))
