@@ -28,10 +28,12 @@ REQUIREMENTS = [
     "espeakng-loader~=0.2.4",
     "jinja2~=3.1",
     "jiwer~=4.0",
+    "matplotlib~=3.11",
     "mlflow~=3.17.2,<3.18",  # 3.18.0 asks for an mlflow-skinny that was never published
     "noisereduce~=3.0",
     "numpy~=2.4",
     "pesq~=0.0.4",
+    "pillow~=12.3",
     "pocketsphinx~=5.1",
     "pyarrow~=25.0",
     "pydantic~=2.14",
@@ -64,10 +66,12 @@ EXTRAS = {
 
 DEVELOPMENT = [
     *(requirement for extra in EXTRAS.values() for requirement in extra),
+    "axe-playwright-python~=0.1.8",  # with playwright and a Chromium: the page as its users see it
     "fast_bss_eval~=0.1.4",  # peers and oracles of the metrics' tests and benches
     "hypothesis~=6.150",
     "mir_eval~=0.8.2",
     "mypy~=2.4",
+    "playwright~=1.65",
     "pytest~=9.0",
     "pytest-timeout~=2.4",
     "pytest-xdist~=3.8",
