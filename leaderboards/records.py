@@ -358,7 +358,8 @@ class Duel(Record):
 class Moment(Record):
     """An earlier evaluation: when (ISO 8601, UTC), its run, and the values that it found.
 
-    `values` are by `fingerprint|domain`, in the metric's own unit.
+    `values` are by `comparison|model|fingerprint|domain`, in the metric's own unit: a model is
+    followed by its name when its fingerprint changes.
     """
 
     when: str
