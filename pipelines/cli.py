@@ -320,7 +320,9 @@ def train(
 
     workspace = Workspace(out)
     learnt, watched = (arguments.find(name, workspace) for name in (on, held_out))
-    card = training.train(task, learnt, watched, to, arguments.words(parameter or [], "--set"))
+    given = arguments.words(parameter or [], "--set")
+    store = f"sqlite:///{Path(workspace.database).absolute()}"
+    card = training.train(task, learnt, watched, to, given, tracking=store)
     progress.console.print(training.said(card, to), soft_wrap=True)
 
 

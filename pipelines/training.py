@@ -8,6 +8,7 @@ over the held-out clips lets the same command go on where it was stopped.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import warnings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SOURCE = re.compile(r"s\d+\.flac")
 SHUFFLED = 200  # clips held to draw the next one from
 FAINTEST = 1e-7  # mean square, -70 dBFS: a source below it teaches nothing in a stretch
+EXPERIMENT, RUN = "RealEar training", "mlflow-run.txt"
 LIBRARIES = ("lightning", "numpy", "torch", "torchaudio", "webdataset")
 
 
@@ -65,9 +67,17 @@ class Trainable:
 
 
 def train(
-    task: str, made: Made, held_out: Made, folder: str, given: Mapping[str, Any]
+    task: str,
+    made: Made,
+    held_out: Made,
+    folder: str,
+    given: Mapping[str, Any],
+    *,
+    tracking: str | None = None,
 ) -> dict[str, Any]:
     """Train a model on one dataset, watch it on another, write its folder; the card.
+
+    `tracking`: MLflow's address, where the training becomes one run, however often it is stopped.
 
     RealEarError for an unknown task or setting, datasets that do not fit, and a folder that holds
     something else. Ctrl-C keeps the last checkpoint.
@@ -87,6 +97,7 @@ def train(
         # Lightning's advice on worker processes, and torch's on what Lightning does.
         warnings.simplefilter("ignore")
         trainer = _trainer(state, settings, kind)
+        trainer.loggers += _tracked(state, task, made, settings, config, tracking)
         trainer.fit(
             module,
             _loader(made, settings, kind, learn=True),
@@ -166,6 +177,35 @@ def _trainer(state: Path, settings: Settings, kind: Trainable) -> Any:
         accelerator="auto",
         devices=1,
     )
+
+
+def _tracked(
+    state: Path,
+    task: str,
+    made: Made,
+    settings: Settings,
+    config: Mapping[str, Any],
+    tracking: str | None,
+) -> list[Any]:
+    """MLflow's logger, which goes on with the run that a stopped training began."""
+    if tracking is None:
+        return []
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
+    import mlflow.tracking  # noqa: F401  # sets its loggers up, so before their levels
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    for name in ("alembic", "mlflow", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    known = state / RUN
+    run = known.read_text(encoding="utf-8") if known.exists() else None
+    logger = MLFlowLogger(
+        EXPERIMENT, f"{task} on {made.card.name}", tracking, {"folder": str(state.parent.parent)},
+        run_id=run,
+    )  # fmt: skip
+    if run is None:
+        logger.log_hyperparams({"task": task, **asdict(settings), **config, "data": _named(made)})
+        stores.write_bytes(str(known), str(logger.run_id).encode())
+    return [logger]
 
 
 def _loader(made: Made, settings: Settings, kind: Trainable, *, learn: bool) -> Any:

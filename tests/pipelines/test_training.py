@@ -52,6 +52,14 @@ def workspace(tmp_path_factory, realear) -> Path:
     return folder
 
 
+def runs(workspace: Path) -> list:
+    """MLflow's runs of trainings."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workspace}/realear.db")
+    return client.search_runs([client.get_experiment_by_name(training.EXPERIMENT).experiment_id])
+
+
 def train(realear, workspace: Path, to: Path, *words: str, task: str = "separation", on="pairs"):
     held_out = {"pairs": "others", "voices": "voices"}[on]
     return realear("train", task, "--on", on, "--held-out", held_out, "--to", to,
@@ -62,6 +70,10 @@ def test_a_separator_is_trained_again_to_the_same_bytes_and_scores(realear, work
     ended = train(realear, workspace, tmp_path / "one", *QUICK)
     assert ended.code == 0, ended.text
     assert "after 6 steps" in ended.text
+    (run,) = runs(workspace)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["network/num_sources"] == "2"
+    assert run.data.metrics["valid_si_snri"] < 100
     learnt, held_out = (find(name, Workspace(str(workspace))) for name in ("pairs", "others"))
     given = arguments.words(QUICK, "--set")
     training.train("separation", learnt, held_out, str(tmp_path / "two"), given)
@@ -111,6 +123,10 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(workspace, tmp_path)
     shown = [line for line in ended.stderr.splitlines() if line.startswith("Train: ")]
     first = int(shown[0].split()[1].partition("/")[0])
     assert first > 2
+    going_on = [
+        run for run in runs(workspace) if run.data.tags["folder"] == str(tmp_path / "model")
+    ]
+    assert len(going_on) == 1, "stopped or not, a training is one run"
     assert (tmp_path / "model/card.json").exists()
 
 
