@@ -43,6 +43,7 @@ REQUIREMENTS = [
     "rapidfuzz~=3.14",
     "rich>=14",
     "ruamel.yaml>=0.18.17,<0.20",
+    "safetensors~=0.8.0",  # what training writes
     "scikit-learn~=1.9",
     "scipy~=1.17",
     "soundfile~=0.14.0",
@@ -58,8 +59,10 @@ REQUIREMENTS = [
 EXTRAS = {
     "overlap": ["meeteval~=0.4.3"],  # cpWER and ORC-WER
     "recognition": ["whisper-normalizer~=0.1.15"],  # the English normaliser
-    "transformers": ["safetensors~=0.8.0", "transformers~=5.23"],
+    "transformers": ["transformers~=5.23"],
     "speechbrain": ["speechbrain~=1.1.2"],
+    "open-unmix": ["openunmix~=1.3.0"],
+    "transducers": ["sentencepiece~=0.2.1"],  # word pieces of torchaudio's Emformer
     "language-models": ["flashlight-text~=0.0.7", "kenlm~=0.3.0"],  # n-grams in a beam search
     "training": ["lightning~=2.6"],
 }
