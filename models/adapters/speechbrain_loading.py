@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -60,13 +61,18 @@ TENSORS_ONLY = {
 class SpeechBrain(Pretrained):
     """Base of adapters to one of speechbrain's inference classes.
 
-    The sample rate is the checkpoint's, known once it is loaded.
+    The sample rate is the checkpoint's. Before it is loaded it is what its hyperparameters or, of
+    a repository, its name tell, such as sepformer-whamr16k; else the kind's usual one.
     """
 
     version: ClassVar[str] = "1"
     libraries: ClassVar[tuple[str, ...]] = ("HyperPyYAML", "speechbrain", "torch", "torchaudio")
     interface: ClassVar[str]
     """"module.Class" below `speechbrain.inference`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sample_rate = _told_rate(self.checkpoint) or self.sample_rate
 
     @property
     def weights(self) -> str | None:
@@ -101,6 +107,11 @@ class Prepared:
     hub: tuple[Path, ...]
 
 
+def is_built_on_hub(folder: Path) -> bool:
+    """Whether a checkpoint makes a network of the transformers library."""
+    return any(name.startswith(HUGGING_FACE) for name in _prepared(folder).names)
+
+
 def from_folder(interface: Any, folder: Path, device: str) -> Any:
     """A network of speechbrain from a checkpoint's folder, for inference, on a device.
 
@@ -110,6 +121,8 @@ def from_folder(interface: Any, folder: Path, device: str) -> Any:
     place = "cuda:0" if device == "cuda" else device
     with tempfile.TemporaryDirectory() as spare:
         prepared = _prepared(folder, save_path=spare)
+        if any(name.startswith(HUGGING_FACE) for name in prepared.names):
+            require("transformers", "speechbrain,transformers")
         check_names(prepared.names, folder / HYPERPARAMETERS)
         (Path(spare) / HYPERPARAMETERS).write_text(prepared.text, encoding="utf-8")
         try:
@@ -239,6 +252,19 @@ def _settle(network: Any, device: str) -> None:
         for module in part.modules():
             if hasattr(module, "_get_gauss_noise"):
                 module._get_gauss_noise = lambda shape, device: zeros(shape, device=device)
+
+
+def _told_rate(checkpoint: str) -> int | None:
+    """Hz that a folder's hyperparameters state or a name holds, without a library; None where
+    neither does.
+    """
+    path = Path(checkpoint) / HYPERPARAMETERS
+    if path.is_file():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        stated = re.search(r"^sample_rate:\s*(\d{4,6})\s*(?:#.*)?$", text, re.MULTILINE)
+        return int(stated[1]) if stated else None
+    named = re.search(r"(?<!\d)(8|16|24|48)k(?![a-z])", Path(checkpoint).name)
+    return int(named[1]) * 1000 if named else None
 
 
 def _sample_rate(hparams: Any) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.adapters.speechbrain_loading import SpeechBrain
+from models.adapters.speechbrain_loading import SpeechBrain, is_built_on_hub
 from models.base import Signal
 
 if TYPE_CHECKING:
@@ -24,13 +24,16 @@ class SpeechBrainRecogniser(SpeechBrain):
     """
 
     task: ClassVar[str] = "recognition"
-    libraries: ClassVar[tuple[str, ...]] = (
-        *SpeechBrain.libraries,
-        "sentencepiece",
-        "transformers",  # wav2vec 2.0 and its like, under either kind of decoder
-    )
     sample_rate = 16_000
     shortest = 1_600  # a tenth of a second leaves frames after all pooling and striding
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What the text depends on: transformers, too, where the encoder is a network of the hub,
+        such as wav2vec 2.0.
+        """
+        own = (*SpeechBrain.libraries, "sentencepiece")
+        return (*own, "transformers") if is_built_on_hub(self.folder) else own
 
     def transcribe(self, signals: Sequence[Signal]) -> list[str]:
         """Text of each signal, "" for those without a sample."""

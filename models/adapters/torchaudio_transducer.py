@@ -57,7 +57,7 @@ class EmformerTransducer(Bundled):
     def _build(self) -> Any:
         from torchaudio.models import RNNTBeamSearch
 
-        pieces = require("sentencepiece", "speechbrain")
+        pieces = require("sentencepiece", "transducers")
         network = self.filled()
         statistics, tokens = self._beside()
         blank = network.joiner.linear.out_features - 1

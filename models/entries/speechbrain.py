@@ -11,34 +11,33 @@ SEPARATOR = f"{ADAPTERS}_separation:SepformerSeparation"
 ENHANCER = f"{ADAPTERS}_separation:SepformerEnhancement"
 SPECTRAL_MASK = f"{ADAPTERS}_separation:SpectralMaskEnhancement"
 EMBEDDING = f"{ADAPTERS}_embedding:SpeakerEmbedding"
+ESTIMATOR = f"{ADAPTERS}_quality:RealMEstimator"
 
 SEPFORMER = "Subakan et al. 2021, SepFormer, arXiv 2010.13154"
+RESEPFORMER = "Subakan et al. 2022, RE-SepFormer, arXiv 2206.09507"
+REAL_M = "Subakan et al. 2021, REAL-M, arXiv 2110.10812"
 WAV2VEC2 = "Baevski et al. 2020, wav2vec 2.0, arXiv 2006.11477"
 
 
 def _published(cls: str, repository: str, summary: str, source: str) -> ModelEntry:
     """A repository of speechbrain's on the hub, whose cards say Apache-2.0."""
     hub = f"speechbrain/{repository}"
-    return ModelEntry(
-        cls, summary, {"checkpoint": hub}, source=source, extra=_extra(cls), needs=hub
-    )
+    extra = "speechbrain,transformers" if "-wav2vec2-" in repository else "speechbrain"
+    return ModelEntry(cls, summary, {"checkpoint": hub}, source=source, extra=extra, needs=hub)
 
 
 def _given(cls: str, summary: str, source: str) -> ModelEntry:
-    """An architecture for a checkpoint of one's own."""
+    """An architecture for a checkpoint of one's own; one built on a network of the hub says itself
+    that it needs transformers, too.
+    """
     return ModelEntry(
         cls,
         summary,
         source=source,
         licence="unknown",
-        extra=_extra(cls),
+        extra="speechbrain",
         needs="a checkpoint",
     )
-
-
-def _extra(cls: str) -> str:
-    """Recognisers may be built on a wav2vec 2.0 of the transformers library."""
-    return "speechbrain,transformers" if "_recognition:" in cls else "speechbrain"
 
 
 PUBLISHED = (
@@ -70,16 +69,33 @@ PUBLISHED = (
     (SEPARATOR, "sepformer-wsj02mix", "two talkers, SepFormer, 8 kHz", SEPFORMER),
     (SEPARATOR, "sepformer-wsj03mix", "three talkers, SepFormer, 8 kHz", SEPFORMER),
     (SEPARATOR, "sepformer-wham", "two talkers in noise, SepFormer, 8 kHz", SEPFORMER),
-    (SEPARATOR, "sepformer-whamr", "two talkers, noise, reverberation, SepFormer", SEPFORMER),
+    (
+        SEPARATOR,
+        "sepformer-whamr",
+        "two talkers, noise, reverberation; SepFormer, 8 kHz",
+        SEPFORMER,
+    ),
+    (
+        SEPARATOR,
+        "sepformer-whamr16k",
+        "two talkers, noise, reverberation; SepFormer, 16 kHz",
+        SEPFORMER,
+    ),
     (SEPARATOR, "sepformer-libri2mix", "two talkers of LibriMix, SepFormer, 8 kHz", SEPFORMER),
     (SEPARATOR, "sepformer-libri3mix", "three talkers of LibriMix, SepFormer, 8 kHz", SEPFORMER),
     (
         SEPARATOR,
         "resepformer-wsj02mix",
         "two talkers, RE-SepFormer, 8 kHz",
-        "Subakan et al. 2022, RE-SepFormer, arXiv 2206.09507",
+        RESEPFORMER,
     ),
     (ENHANCER, "sepformer-wham-enhancement", "speech in noise, SepFormer, 8 kHz", SEPFORMER),
+    (
+        ENHANCER,
+        "sepformer-wham16k-enhancement",
+        "speech in noise, SepFormer, 16 kHz",
+        SEPFORMER,
+    ),
     (
         ENHANCER,
         "sepformer-whamr-enhancement",
@@ -110,6 +126,12 @@ PUBLISHED = (
         "speakers, x-vectors, 512 dimensions",
         "Snyder et al. 2018, x-vectors",
     ),
+    (
+        EMBEDDING,
+        "spkrec-resnet-voxceleb",
+        "speakers, ResNet, 256 dimensions",
+        "Villalba et al. 2020, ResNet TDNN",
+    ),
 )
 
 ENTRIES: dict[str, ModelEntry] = {
@@ -117,12 +139,22 @@ ENTRIES: dict[str, ModelEntry] = {
         repository: _published(cls, repository, summary, source)
         for cls, repository, summary, source in PUBLISHED
     },
+    "real-m-sisnr-estimator": _published(
+        ESTIMATOR, "REAL-M-sisnr-estimator", "guesses a separator's SI-SNR, 8 kHz", REAL_M
+    ),
     "speechbrain-encoder-decoder": _given(
         ATTENTION, "recogniser: encoder and decoder, the checkpoint's search", "SpeechBrain"
     ),
     "speechbrain-ctc": _given(CTC, "recogniser: encoder with CTC", "SpeechBrain"),
     "speechbrain-sepformer": _given(
-        SEPARATOR, "separator: SepFormer, RE-SepFormer, DPRNN, Conv-TasNet", SEPFORMER
+        SEPARATOR, "separator: SepFormer, or anything else between encoder and decoder", SEPFORMER
+    ),
+    "speechbrain-resepformer": _given(SEPARATOR, "separator: RE-SepFormer", RESEPFORMER),
+    "speechbrain-dprnn": _given(
+        SEPARATOR, "separator: dual-path recurrent network", "Luo et al. 2020, DPRNN"
+    ),
+    "speechbrain-conv-tasnet": _given(
+        SEPARATOR, "separator: Conv-TasNet", "Luo & Mesgarani 2019, Conv-TasNet"
     ),
     "speechbrain-sepformer-enhancer": _given(
         ENHANCER, "enhancer: the first signal of such a separator", SEPFORMER
@@ -132,5 +164,8 @@ ENTRIES: dict[str, ModelEntry] = {
     ),
     "speechbrain-speaker-embedding": _given(
         EMBEDDING, "speakers: ECAPA-TDNN, x-vectors, ResNet", "SpeechBrain"
+    ),
+    "speechbrain-sisnr-estimator": _given(
+        ESTIMATOR, "guesses a separator's SI-SNR: such an estimator of your own", REAL_M
     ),
 }

@@ -72,7 +72,7 @@ ENTRIES: dict[str, ModelEntry] = {
         "streaming transducer, word pieces; English, 960 hours of readings",
         "Emformer: Shi et al. 2021",
         "unknown",
-        "speechbrain",
+        "transducers",
     ),
     "torchaudio-conv-tasnet-libri2mix": _bundle(
         f"{SEPARATION}:ConvTasNet",
@@ -112,7 +112,7 @@ ENTRIES: dict[str, ModelEntry] = {
         f"{RECOGNITION}:Wav2Letter", "Wav2Letter of your own, by CTC", "Collobert et al. 2016"
     ),
     "torchaudio-emformer": _own(
-        TRANSDUCER, "Emformer transducer of your own", "Emformer: Shi et al. 2021", "speechbrain"
+        TRANSDUCER, "Emformer transducer of your own", "Emformer: Shi et al. 2021", "transducers"
     ),
     "torchaudio-conv-tasnet": _own(
         f"{SEPARATION}:ConvTasNet", "Conv-TasNet of your own", "Luo & Mesgarani 2019"

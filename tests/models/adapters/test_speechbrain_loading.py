@@ -63,7 +63,7 @@ def mark(tmp_path) -> Path:
 
 
 def load(folder: Path) -> RealMEstimator:
-    model = RealMEstimator(checkpoint=str(folder), device="cpu")
+    model = RealMEstimator(checkpoint=str(folder), separator="mixture", device="cpu")
     model.load()
     return model
 
@@ -191,9 +191,11 @@ def test_broken_checkpoints_are_named(folder):
 
 
 def test_weights_tell_checkpoints_apart_without_loading_one(folder):
-    model = RealMEstimator(checkpoint=str(folder), device="cpu")
+    model = RealMEstimator(checkpoint=str(folder), separator="mixture", device="cpu")
     before = model.weights
-    assert before == RealMEstimator(checkpoint=str(folder), device="cpu").weights
+    assert (
+        before == RealMEstimator(checkpoint=str(folder), separator="mixture", device="cpu").weights
+    )
     (folder / "front.ckpt").write_bytes(b"other")
     assert model.weights != before
 

@@ -1,10 +1,15 @@
 """REAL-M's estimator, its published architecture a few channels wide."""
 
+import json
+import tarfile
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
+import models
 from models.adapters.speechbrain_quality import RealMEstimator
 
 RATE = 8_000  # Hz
@@ -45,7 +50,7 @@ def estimator(tmp_path_factory) -> RealMEstimator:
     torch.manual_seed(3)
     for name, part in load_hyperpyyaml(ESTIMATOR)["pretrainer"].loadables.items():
         torch.save(part.state_dict(), folder / f"{name}.ckpt")
-    return RealMEstimator(checkpoint=str(folder), device="cpu")
+    return RealMEstimator(checkpoint=str(folder), separator="mixture", device="cpu")
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -92,3 +97,51 @@ def test_wrong_shapes_and_rates_are_refused(estimator):
         estimator.estimate_si_snr(noise(2_000), noise(2, 1_999), RATE)
     with pytest.raises(ValueError, match="signals at 8000 Hz, got 16000 Hz"):
         estimator.estimate_si_snr(noise(2_000), noise(2, 2_000), 16_000)
+
+
+def test_a_mixtures_value_is_the_mean_over_what_its_separator_gave(estimator):
+    model = RealMEstimator(
+        checkpoint=estimator.checkpoint, separator="nmf", sources=3, device="cpu"
+    )
+    clips = [noise(2_000), noise(1_500, seed=2), noise(2_000, seed=3)]
+    found = model.estimate(clips, sample_rate=RATE)
+    for clip, values in zip(clips, found, strict=True):
+        assert values == model.estimate([clip], sample_rate=RATE)[0]
+        [parted] = models.create("nmf").separate([clip], sample_rate=RATE, sources=3)
+        expected = estimator.estimate_si_snr(clip, parted, RATE).mean()
+        assert values == {"si_snr": pytest.approx(expected)}
+    for nothing in (np.zeros(0, np.float32), np.zeros(900, np.float32)):
+        [values] = model.estimate([nothing], sample_rate=RATE)
+        assert np.isnan(values["si_snr"])
+
+
+def test_the_separator_is_a_part_of_the_fingerprint_and_checked_at_once(estimator):
+    def made(name: str, **parameters) -> RealMEstimator:
+        return RealMEstimator(
+            checkpoint=estimator.checkpoint, separator=name, device="cpu", **parameters
+        )
+
+    settings = {"separator_parameters": {"components_per_source": 7}}
+    weights = {made("nmf").weights, made("mixture").weights, made("nmf", **settings).weights}
+    assert len(weights) == 3
+    for wrong in ("noisy", "oracle-irm", "auxiva"):
+        with pytest.raises(ValueError, match=f"expected a separator of one .*, got '{wrong}'"):
+            made(wrong)
+    with pytest.raises(ValueError, match="unknown model: 'mixtures'; did you mean mixture"):
+        made("mixtures")
+
+
+def test_from_mixtures_to_predictions(realear, tmp_path, estimator):
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * noise(4_000, seed=number), RATE)
+    out = ("--out", tmp_path / "out", "--workers", 1)
+    assert realear("prepare", tmp_path, "--name", "mixtures", *out).code == 0
+    options = {"checkpoint": estimator.checkpoint, "separator": "nmf"}
+    settings = [word for pair in options.items() for word in ("--set", "=".join(pair))]
+    ended = realear("predict", "real-m-sisnr-estimator", "mixtures", *settings, *out)
+    assert ended.code == 0, ended.text
+    [shard] = (tmp_path / "out/predictions").glob("*/mixtures/*.tar")
+    with tarfile.open(shard) as tar:
+        values = [json.load(tar.extractfile(name)) for name in tar.getnames()]
+    assert len(values) == 3
+    assert all(0 <= value["si_snr"] <= 10 for value in values)
