@@ -48,7 +48,8 @@ def listed_models() -> Iterator[Listed]:
     """
     for name, entry in models.MODELS.items():
         found = model_class(name)
-        rate = _rate(found.sample_rate, known=not entry.needs)
+        heard = found if entry.needs == OWN else models.create(name)  # that entry's checkpoint
+        rate = _rate(heard.sample_rate, known=not entry.needs)
         role = "" if found.role == "model" else found.role
         licence = "licence unknown" if entry.licence == "unknown" else entry.licence
         facts = (role, rate, licence, entry.source, _needs(entry.needs))

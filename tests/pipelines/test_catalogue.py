@@ -18,7 +18,9 @@ ENTRIES = {
         "models.adapters.clap:CLAP", "words " * 20, {"checkpoint": "a/b"}, source="Wu et al. 2023",
         licence="unknown", extra="transformers", needs="a/b",
     ),
-    "long": ModelEntry("models.adapters.clap:CLAP", "c", extra="transformers", needs=LONG),
+    "long": ModelEntry(
+        "models.adapters.clap:CLAP", "c", {"checkpoint": LONG}, extra="transformers", needs=LONG
+    ),
     "given": ModelEntry(
         "models.adapters.clap:CLAP", "any", extra="transformers", needs="a checkpoint"
     ),
