@@ -10,30 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from leaderboards import clips, words
-from leaderboards.clips import Clips
+from leaderboards import clips, slices, words
+from leaderboards.agreement import agreements
+from leaderboards.cells import Scores, changes, domain_cells
+from leaderboards.clips import Grid
+from leaderboards.duels import neighbours
+from leaderboards.labels import Index
 from leaderboards.ranking import flips, ordered, ranked
 from leaderboards.records import (
     DOMAINS,
     Board,
     Cell,
-    Change,
     Comparison,
-    Counts,
-    DatasetCell,
     DatasetInfo,
     Domain,
-    Flip,
     Measure,
     Row,
     ScoreTable,
     Section,
 )
-from metrics import intervals
 from metrics.registry import METRICS
-from metrics.tally import Tally
-
-Read = Mapping[tuple[str, str], Clips]  # by model fingerprint and dataset
 
 
 def build(
@@ -58,9 +54,8 @@ def build(
             f"tolerated_failures: expected a share from 0 to 1, found {tolerated_failures}; "
             "5 % is 0.05"
         )
-    domains = {info.name: info.domain for info in datasets}
     sections = [
-        _section(comparison, tables, domains, tolerated_failures) for comparison in comparisons
+        _section(comparison, tables, datasets, tolerated_failures) for comparison in comparisons
     ]
     return Board(
         title, tuple(sections), tuple(datasets), tolerated_failures, suite_digest, versions or {}
@@ -70,23 +65,43 @@ def build(
 def _section(
     comparison: Comparison,
     tables: Sequence[ScoreTable],
-    domains: Mapping[str, Domain],
+    datasets: Sequence[DatasetInfo],
     tolerated: float,
 ) -> Section:
-    chosen = _chosen(comparison, tables, domains)
+    chosen = _chosen(comparison, tables, {info.name: info.domain for info in datasets})
     measure = _measure(comparison, chosen)
-    read = {(table.fingerprint, table.dataset): clips.read(table) for table in chosen}
-    rows = _ranked([_row(comparison, measure, ts, read, tolerated) for ts in _by_model(chosen)],
-                   comparison, measure, read)  # fmt: skip
+    found = slices.indexes(comparison, datasets)
+    scores = Scores(comparison, _grids(comparison, chosen, found))
+    rows = _rows(scores, measure, _by_model(chosen), tolerated)
+    better = measure.higher_is_better
+    for domain in DOMAINS:
+        rows = ranked(rows, domain, scores, higher_is_better=better)
     headline = _headline(comparison, rows)
+    rows = _in_order(rows, headline, measure)
     section = Section(
         comparison,
         measure,
-        _in_order(rows, headline, measure),
-        _turns(rows, comparison, measure, read),
+        rows,
+        flips(rows, "real" if comparison.real else "simulated", scores, higher_is_better=better),
         headline,
+        slices=slices.cells(scores, [row.fingerprint for row in rows], found),
+        agreements=agreements(rows, scores),
+        duels=neighbours(rows, headline, scores, higher_is_better=better),
     )
     return replace(section, findings=words.findings(section))
+
+
+def _grids(
+    comparison: Comparison, chosen: Sequence[ScoreTable], found: Mapping[str, Index]
+) -> dict[str, Grid]:
+    by_dataset: dict[str, list[ScoreTable]] = {}
+    for table in sorted(chosen, key=lambda t: (t.model, t.fingerprint)):
+        by_dataset.setdefault(table.dataset, []).append(table)
+    answer = {}
+    for name, of in by_dataset.items():
+        wanted = slices.counting(comparison, found.get(name))
+        answer[name] = Grid.of([clips.read(table, wanted) for table in of])
+    return answer
 
 
 def _chosen(
@@ -169,91 +184,40 @@ def _by_model(chosen: Sequence[ScoreTable]) -> list[list[ScoreTable]]:
     return list(groups.values())
 
 
-def _row(
-    comparison: Comparison,
-    measure: Measure,
-    tables: Sequence[ScoreTable],
-    read: Read,
-    tolerated: float,
-) -> Row:
-    first = tables[0]
-    cells = {domain: _cell(comparison, domain, first.fingerprint, read) for domain in DOMAINS}
-    return Row(
-        model=first.model,
-        fingerprint=first.fingerprint,
-        role=first.role,
-        synthetic=cells["synthetic"],
-        simulated=cells["simulated"],
-        real=cells["real"],
-        change=_change(comparison, measure, cells["simulated"], first.fingerprint, read),
-        gap=_change(comparison, measure, cells["real"], first.fingerprint, read),
-        rtfx=_speed(tables),
-        unranked=_unranked(first.role, list(cells.values()), tolerated),
+def _rows(
+    scores: Scores, measure: Measure, found: Sequence[Sequence[ScoreTable]], tolerated: float
+) -> tuple[Row, ...]:
+    models = [tables[0].fingerprint for tables in found]
+    cells = {
+        domain: dict(zip(models, domain_cells(scores, domain, models), strict=True))
+        for domain in DOMAINS
+    }
+    apart = {
+        domain: dict(zip(models, changes(scores, measure, models, cells[domain]), strict=True))
+        for domain in ("simulated", "real")
+    }
+    return tuple(
+        Row(
+            model=tables[0].model,
+            fingerprint=model,
+            role=tables[0].role,
+            synthetic=cells["synthetic"][model],
+            simulated=cells["simulated"][model],
+            real=cells["real"][model],
+            change=apart["simulated"][model],
+            gap=apart["real"][model],
+            rtfx=_speed(tables),
+            unranked=_unranked(
+                tables[0].role,
+                [cells[domain][model] for domain in DOMAINS],
+                tolerated,
+                scores.comparison.min_scored,
+            ),
+            parameters=next((t.parameters for t in tables if t.parameters is not None), None),
+            hardware=words.joined(sorted({t.hardware for t in tables if t.hardware})),
+        )
+        for model, tables in zip(models, found, strict=True)
     )
-
-
-def _cell(comparison: Comparison, domain: Domain, fingerprint: str, read: Read) -> Cell:
-    names = comparison.datasets(domain)
-    found = {name: read[fingerprint, name] for name in names if (fingerprint, name) in read}
-    parts = tuple(_dataset_cell(name, domain, found[name]) for name in found)
-    counts = sum((part.counts for part in parts), Counts())
-    missing = [name for name in names if name not in found]
-    if not names or missing:
-        note = f"not scored on {words.joined(missing)}" if missing else _empty(domain)
-        return Cell(domain, None, None, counts, parts, note)
-    estimate = intervals.domain([found[name].tally for name in names])
-    note = _thin([found[name].tally for name in names])
-    if estimate.value is None:
-        empty = [part.dataset for part in parts if part.value is None]
-        note = f"nothing scored on {words.joined(empty)}"
-    return Cell(domain, estimate.value, estimate.interval, counts, parts, note)
-
-
-def _empty(domain: Domain) -> str:
-    return words.ADD_REAL if domain == "real" else f"no {domain} dataset"
-
-
-def _dataset_cell(name: str, domain: Domain, part: Clips) -> DatasetCell:
-    tally = part.tally
-    note = _thin([tally]) if tally.scored else "nothing scored"
-    return DatasetCell(name, domain, tally.value, intervals.interval(tally), part.counts, note)
-
-
-def _thin(tallies: Sequence[Tally]) -> str:
-    """Why there is no interval, or a rough one: the fewest speakers of any dataset."""
-    fewest = min(len(tally.clusters) for tally in tallies)
-    if fewest >= intervals.BOOTSTRAP_CLUSTERS:
-        return ""
-    return f"{fewest} speaker{'' if fewest == 1 else 's'}"
-
-
-def _change(
-    comparison: Comparison, measure: Measure, away: Cell, fingerprint: str, read: Read
-) -> Change:
-    if away.value is None:
-        return Change(None, note=away.note)
-    sides = [
-        [read.get((fingerprint, name)) for name in comparison.datasets(domain)]
-        for domain in ("synthetic", away.domain)
-    ]
-    near, far = ([part for part in side if part is not None] for side in sides)
-    if not near or len(near) < len(comparison.synthetic):
-        return Change(None, note="no synthetic value to compare with")
-    paired = _paired(near, far)
-    estimate = intervals.gap(
-        [part.tally for part in near],
-        [part.tally for part in far],
-        higher_is_better=measure.higher_is_better,
-        paired=paired,
-    )
-    return Change(estimate.value, estimate.interval, paired)
-
-
-def _paired(near: Sequence[Clips], far: Sequence[Clips]) -> bool:
-    """Whether clips of the two sides belong together, and are clustered so that it can be used."""
-    pairs = [frozenset[str]().union(*(part.pairs for part in side)) for side in (near, far)]
-    ids = [{name for part in side for name in part.tally.clusters} for side in (near, far)]
-    return bool(pairs[0] & pairs[1]) and bool(ids[0] & ids[1])
 
 
 def _speed(tables: Sequence[ScoreTable]) -> float | None:
@@ -261,7 +225,7 @@ def _speed(tables: Sequence[ScoreTable]) -> float | None:
     return min((table.rtfx for table in tables if table.rtfx is not None), default=None)
 
 
-def _unranked(role: str, cells: Sequence[Cell], tolerated: float) -> str:
+def _unranked(role: str, cells: Sequence[Cell], tolerated: float, least: float) -> str:
     if role == "oracle":
         return "an oracle: it is shown the truth"
     for part in (part for cell in cells for part in cell.datasets):
@@ -271,25 +235,12 @@ def _unranked(role: str, cells: Sequence[Cell], tolerated: float) -> str:
                 f"{counts.n_failed:,} of {counts.total:,} clips failed in {part.dataset}, more "
                 f"than the tolerated {tolerated * 100:g} %"
             )
+        if counts.scored < least * counts.total:
+            return (
+                f"{counts.scored:,} of {counts.total:,} clips were scored in {part.dataset}, fewer "
+                f"than the {least * 100:g} % that the ranking asks for"
+            )
     return ""
-
-
-def _ranked(
-    rows: Sequence[Row], comparison: Comparison, measure: Measure, read: Read
-) -> tuple[Row, ...]:
-    answer = tuple(rows)
-    for domain in DOMAINS:
-        answer = ranked(
-            answer,
-            domain,
-            scores=lambda row, at: _scores(comparison, read, row, at),
-            higher_is_better=measure.higher_is_better,
-        )
-    return answer
-
-
-def _scores(comparison: Comparison, read: Read, row: Row, domain: Domain) -> list[Clips]:
-    return [read[row.fingerprint, name] for name in comparison.datasets(domain)]
 
 
 def _headline(comparison: Comparison, rows: Sequence[Row]) -> Domain:
@@ -306,15 +257,3 @@ def _in_order(rows: Sequence[Row], headline: Domain, measure: Measure) -> tuple[
     placed = {row.fingerprint for row in first}
     rest = [row for row in rows if row.fingerprint not in placed]
     return (*first, *sorted(rest, key=lambda row: (row.role == "oracle", row.model)))
-
-
-def _turns(
-    rows: Sequence[Row], comparison: Comparison, measure: Measure, read: Read
-) -> tuple[Flip, ...]:
-    domain: Domain = "real" if comparison.real else "simulated"
-    return flips(
-        rows,
-        domain,
-        scores=lambda row, at: _scores(comparison, read, row, at),
-        higher_is_better=measure.higher_is_better,
-    )

@@ -7,7 +7,7 @@ of *these* models; they say nothing about models that were not measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -19,6 +19,8 @@ from metrics.intervals import REPLICATES, Estimate
 from metrics.tally import Tally
 
 FEWEST_MODELS = 5  # below, a rank correlation takes so few values that an interval says nothing
+
+_PAIRS = 1 << 20  # of models, compared at a time
 
 Floats = NDArray[np.float64]
 
@@ -171,13 +173,20 @@ def _columns(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
 def _tau_b(a: Floats, b: Floats) -> Floats:
     """Tau-b of each row of `(replicates, models)`; NaN where a row never varies."""
     first, second = np.triu_indices(a.shape[1], 1)
-    x, y = (np.sign(side[:, first] - side[:, second]) for side in (a, b))
-    return _cosine(x, y)
+    sides = ((np.sign(side[:, first] - side[:, second]) for side in part) for part in _parts(a, b))
+    return np.concatenate([_cosine(*part) for part in sides])
 
 
 def _rho(a: Floats, b: Floats) -> Floats:
     """Rho of each row of `(replicates, models)`; NaN where a row never varies."""
-    return _cosine(_centred_ranks(a), _centred_ranks(b))
+    return np.concatenate([_cosine(*map(_centred_ranks, part)) for part in _parts(a, b)])
+
+
+def _parts(a: Floats, b: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """The rows, so many at a time that all pairs of models fit into 8 MB."""
+    step = max(1, _PAIRS // max(a.shape[1] ** 2, 1))
+    for start in range(0, max(len(a), 1), step):
+        yield a[start : start + step], b[start : start + step]
 
 
 def _centred_ranks(values: Floats) -> Floats:

@@ -8,7 +8,7 @@ times ratio over layers, one for each dataset (two where models or sides are com
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,15 @@ class Estimates:
     bootstrap: Flags
     clusters: Integers
 
+    @classmethod
+    def joined(cls, parts: Sequence[Estimates]) -> Estimates:
+        """The cells of all parts, one after the other."""
+        if not parts:
+            none = np.zeros(0)
+            return cls(none, none, none, none.astype(bool), none.astype(np.int64))
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -122,14 +131,9 @@ def combine(
     """
     cells = len(layers[0].rows) if layers else 0
     drawn = [weights(layer.sums.clusters, replicates, salt=layer.salt) for layer in layers]
-    parts = [
-        _combined([layer.part(block) for layer in layers], drawn, level) for block in _blocks(cells)
-    ]
-    names = ("values", "low", "high", "bootstrap", "clusters")
-    if not parts:
-        none = np.zeros(0)
-        return Estimates(none, none, none, none.astype(bool), none.astype(np.int64))
-    return Estimates(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Estimates.joined(
+        [_combined([layer.part(b) for layer in layers], drawn, level) for b in _blocks(cells)]
+    )
 
 
 def _blocks(cells: int) -> list[slice]:
