@@ -66,6 +66,8 @@ class Model:
     padding: str = "none"
     """"exact" where clips of unlike lengths computed together are each answered as if alone (text
     equal, signals within 1e-4), "none" where only clips of one length are."""
+    padded_to: float = 0.0
+    """Seconds that the model itself fills every shorter clip up to: each costs as much as that."""
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A batch is bounded by seconds of audio, padding included, not by a number of clips: its cost and
 its memory then hardly depend on how long the clips are. Clips of a window are sorted by length, so
 that little is padded; where padding would change a clip's answer, only equal lengths go together.
+What a model itself fills up to a length, such as Whisper's window, counts as that long.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _batches(questions: dict[int, Question], model: Any) -> list[list[int]]:
         by_kind.setdefault((question.sample_rate, question.sources, size), []).append(number)
     batches = []
     for (rate, *_), numbers in by_kind.items():
-        sizes = [questions[number].size for number in numbers]
+        least = round(model.padded_to * rate)
+        sizes = [max(questions[number].size, least) for number in numbers]
         for batch in packed(sizes, round(model.batch_seconds * rate)):
             batches.append([numbers[at] for at in batch])
     return batches

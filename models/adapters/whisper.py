@@ -48,6 +48,7 @@ class Whisper(Pretrained):
     libraries = ("torch", "transformers")
     sample_rate = 16_000
     padding = "exact"
+    padded_to = 30.0  # seconds, unless the checkpoint's window is another
 
     language: str | None = None
     beams: int = 1
@@ -84,6 +85,7 @@ class Whisper(Pretrained):
             raise ValueError(
                 f"{folder}: expected a Whisper checkpoint at {self.sample_rate} Hz, found {kind!r}"
             )
+        self.padded_to = extractor.n_samples / self.sample_rate
         extractor.dither = 0.0  # noise would make two answers to one clip differ
         self._asked = {"do_sample": False, "num_beams": self.beams, **self._words(found)}
         if self.fallback:

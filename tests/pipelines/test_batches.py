@@ -31,7 +31,7 @@ def clips(tmp_path_factory):
 class Recogniser:
     """Says how long every clip is, and keeps what it was asked at once."""
 
-    array, role, sample_rate = False, "model", None
+    array, role, sample_rate, padded_to = False, "model", None, 0.0
 
     def __init__(self, padding="exact", seconds=2.0, fails=lambda sizes: None):
         self.padding, self.batch_seconds, self.fails = padding, seconds, fails
@@ -70,6 +70,17 @@ def test_where_padding_is_exact_clips_of_about_a_length_go_together(clips):
     model = Recogniser(seconds=2.0)
     said(model, clips)
     assert model.asked == [[8_000, 8_000], [7_900], [5_000], [400, 390], [1]]
+
+
+def test_what_the_model_fills_up_itself_counts_as_that_long(clips):
+    """Nothing is gained by keeping such clips apart, and a batch is as many of them as it holds."""
+    model = Recogniser(seconds=2.0)
+    model.padded_to = 0.25  # 2,000 samples
+    assert said(model, clips) == [str(size) for size in SIZES]
+    assert model.asked == [[8_000, 8_000], [7_900], [5_000], [400, 390, 1]]
+    model.asked, model.padded_to = [], 1.0
+    said(model, clips)
+    assert sorted(len(sizes) for sizes in model.asked) == [1, 2, 2, 2]
 
 
 def test_where_it_is_not_only_equal_lengths_do(clips):

@@ -42,7 +42,7 @@ def clips(tmp_path_factory):
 class Fake:
     """A model that notes what it was asked and gives a fixed answer."""
 
-    padding, batch_seconds, array = "none", 0.0, False
+    padding, padded_to, batch_seconds, array = "none", 0.0, 0.0, False
 
     def __init__(self, answer, *, sample_rate: int | None = None, role: str = "model") -> None:
         self.answer, self.sample_rate, self.role = answer, sample_rate, role

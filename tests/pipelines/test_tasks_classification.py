@@ -43,6 +43,7 @@ class Fake:
     """A classifier that gives a fixed answer."""
 
     padding, batch_seconds, array, sample_rate, role = "none", 0.0, False, None, "model"
+    padded_to = 0.0
 
     def __init__(self, logits, labels=("dog", "rain", "wind")) -> None:
         self.logits, self.labels = logits, labels

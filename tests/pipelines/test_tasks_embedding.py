@@ -64,6 +64,7 @@ def test_whoever_wants_it_scored_is_told_before_any_work(corpora, made, realear,
 def test_what_is_no_vector_costs_its_clip(made, answer, reason):
     class Fake:
         padding, batch_seconds, array, sample_rate = "none", 0.0, False, None
+        padded_to = 0.0
 
         def embed_audio(self, signals, *, sample_rate):
             return [answer for _ in signals]

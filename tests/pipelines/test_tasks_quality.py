@@ -46,6 +46,7 @@ class Fake:
     """A judge that gives a fixed answer."""
 
     padding, batch_seconds, array, sample_rate, role = "none", 0.0, False, None, "model"
+    padded_to = 0.0
 
     def __init__(self, answer) -> None:
         self.answer = answer

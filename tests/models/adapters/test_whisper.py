@@ -213,6 +213,8 @@ def test_batches_are_bounded_by_windows_not_by_seconds_of_sound(greedy, monkeypa
     monkeypatch.setattr(greedy._network, "generate", count)
     greedy.transcribe(signals(*[100] * 70))
     assert sizes == [60, 10]  # 120 s of windows of 2 s
+    assert greedy.padded_to == 2.0
+    assert models.create("whisper-tiny").padded_to == 30.0
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
