@@ -94,13 +94,14 @@ def _answers(
         if len(answers) != len(questions):
             detail = f"expected {len(questions)} answers, found {len(answers)}"
             raise FailedPrediction("wrong_count", detail)
+        return [_stored(task, *pair) for pair in zip(questions, answers, strict=True)]
     except Exception as error:
         if len(questions) == 1:
             return [_failure(questions[0].row.key, error)]
-        middle = len(questions) // 2
-        halves = questions[:middle], questions[middle:]
-        return [answer for half in halves for answer in _answers(task, model, half)]
-    return [_stored(task, *pair) for pair in zip(questions, answers, strict=True)]
+    # Only now: while the error lasts, its traceback holds what the failed call had in memory.
+    middle = len(questions) // 2
+    halves = questions[:middle], questions[middle:]
+    return [answer for half in halves for answer in _answers(task, model, half)]
 
 
 def _stored(task: Task, question: Question, answer: Any) -> dict[str, bytes] | Failure:

@@ -1,5 +1,6 @@
 """Batches: what is asked together, and what one clip's failure costs the others."""
 
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,6 +123,21 @@ def test_a_batch_too_large_for_memory_is_halved_and_a_clip_too_large_is_counted(
     assert [f.key for f in found if isinstance(f, Failure)] == ["clip0", "clip3"]
     assert {f.reason for f in found if isinstance(f, Failure)} == {"out_of_memory"}
     assert [7_900] in model.asked
+
+
+def test_what_a_failed_batch_held_is_free_before_its_halves_are_asked(clips):
+    held: list[weakref.ref] = []
+
+    def fails(sizes):
+        assert all(each() is None for each in held)
+        activations = np.zeros(sum(sizes))
+        held.append(weakref.ref(activations))
+        if len(sizes) > 1:
+            raise MemoryError
+
+    found = said(Recogniser(seconds=100.0, fails=fails), clips)
+    assert found == [str(size) for size in SIZES]
+    assert len(held) > len(SIZES)
 
 
 def test_too_few_answers_are_a_failure_of_every_clip_that_does_not_get_its_own(clips):
