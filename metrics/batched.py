@@ -131,9 +131,13 @@ def combine(
     """
     cells = len(layers[0].rows) if layers else 0
     drawn = [weights(layer.sums.clusters, replicates, salt=layer.salt) for layer in layers]
-    return Estimates.joined(
-        [_combined([layer.part(b) for layer in layers], drawn, level) for b in _blocks(cells)]
-    )
+    from threadpoolctl import threadpool_limits
+
+    # Matrices this small take longer on several threads, and hundredfold on a busy machine.
+    with threadpool_limits(1):
+        return Estimates.joined(
+            [_combined([layer.part(b) for layer in layers], drawn, level) for b in _blocks(cells)]
+        )
 
 
 def _blocks(cells: int) -> list[slice]:
