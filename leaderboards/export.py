@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from leaderboards.records import Board, Cell, Change, Counts, DatasetCell, Row, Section
+from metrics.intervals import Interval
 
 COLUMNS = (
     "comparison", "task", "metric", "metric_hash", "unit", "scale", "higher_is_better",
     "model", "fingerprint", "role", "quantity", "dataset", "value", "low", "high",
     "interval_method", "clusters", "rank", "tied_with", "scored", "undefined", "failed", "capped",
-    "rtfx", "unranked", "note",
+    "rtfx", "unranked", "note", "parameters", "hardware", "domain", "slice", "group",
+    "datasets", "other",
 )  # fmt: skip
 
 
@@ -31,7 +33,10 @@ def to_json(board: Board) -> str:
 def to_csv(board: Board) -> str:
     """A line for every domain, dataset, change and gap of every model; empty means no value.
 
-    `quantity` is a domain, `change` or `gap`; `dataset` names the one dataset a line is about.
+    `quantity` is a domain, `change` or `gap`; `dataset` names the one dataset a line is about. Then
+    follow, in `domain`: a `slice` with its `group` of clips, and how many `datasets` have such
+    clips; `tau` and `rho` against synthetic data, over as many models as `scored` says; and `duel`,
+    the paired difference of a model and the `other` (a fingerprint).
     """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
@@ -40,10 +45,25 @@ def to_csv(board: Board) -> str:
         for row in section.rows:
             shared = _shared(section, row)
             writer.writerows(shared | line for line in _lines(section, row))
+        writer.writerows(_slices(section))
+        writer.writerows(_agreements(section))
+        writer.writerows(_duels(section))
     return stream.getvalue()
 
 
 def _shared(section: Section, row: Row) -> dict[str, Any]:
+    return _about(section) | {
+        "model": row.model,
+        "fingerprint": row.fingerprint,
+        "role": row.role,
+        "rtfx": _float(row.rtfx),
+        "unranked": row.unranked,
+        "parameters": "" if row.parameters is None else row.parameters,
+        "hardware": row.hardware,
+    }
+
+
+def _about(section: Section) -> dict[str, Any]:
     measure = section.measure
     return {
         "comparison": section.comparison.name,
@@ -53,11 +73,6 @@ def _shared(section: Section, row: Row) -> dict[str, Any]:
         "unit": measure.unit,
         "scale": repr(measure.scale),
         "higher_is_better": str(measure.higher_is_better).lower(),
-        "model": row.model,
-        "fingerprint": row.fingerprint,
-        "role": row.role,
-        "rtfx": _float(row.rtfx),
-        "unranked": row.unranked,
     }
 
 
@@ -73,11 +88,53 @@ def _lines(section: Section, row: Row) -> Iterator[dict[str, Any]]:
     yield {"quantity": "gap", **_valued(row.gap)}
 
 
+def _slices(section: Section) -> Iterator[dict[str, Any]]:
+    shared, called = _about(section), {row.fingerprint: row.model for row in section.rows}
+    for cell in section.slices:
+        yield shared | {
+            "quantity": "slice",
+            "model": called[cell.fingerprint],
+            "fingerprint": cell.fingerprint,
+            "domain": cell.domain,
+            "slice": cell.slice,
+            "group": cell.group,
+            "datasets": cell.datasets,
+            "note": "faint" if cell.faint else "",
+            "scored": cell.scored,
+            **_spread(cell.value, cell.interval),
+        }
+
+
+def _agreements(section: Section) -> Iterator[dict[str, Any]]:
+    for found in section.agreements:
+        shared = {"domain": found.domain, "scored": found.models, "note": found.note}
+        for name, one in (("tau", found.tau), ("rho", found.rho)):
+            spread = _spread(one.value, one.interval)
+            yield _about(section) | {"quantity": name} | shared | spread
+
+
+def _duels(section: Section) -> Iterator[dict[str, Any]]:
+    called = {row.fingerprint: row.model for row in section.rows}
+    for found in section.duels:
+        yield _about(section) | {
+            "quantity": "duel",
+            "model": called[found.one],
+            "fingerprint": found.one,
+            "other": found.other,
+            "domain": found.domain,
+            "scored": found.wins + found.losses + found.equal,
+            **_spread(found.value, found.interval),
+        }
+
+
 def _valued(item: Cell | DatasetCell | Change) -> dict[str, Any]:
-    answer: dict[str, Any] = {"value": _float(item.value), "note": item.note}
-    if item.interval is None:
+    return {"note": item.note, **_spread(item.value, item.interval)}
+
+
+def _spread(value: float | None, spread: Interval | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"value": _float(value)}
+    if spread is None:
         return answer
-    spread = item.interval
     return answer | {
         "low": _float(spread.low),
         "high": _float(spread.high),

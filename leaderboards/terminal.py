@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from leaderboards import words
-from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section
+from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section, SliceCell
 
 ROOMY = 112  # columns from which intervals get their brackets and the speed its column
+_GROUP, _ACROSS = 18, 22  # columns for the name of a group, and for each model beside it
 _ASCII = str.maketrans("−≈↑↓–×·█▏", "-=^v-x;#|") | {ord("…"): "..", ord("→"): "->"}
 
 
@@ -24,6 +25,51 @@ def show(board: Board, *, file: TextIO | None = None, width: int | None = None) 
     line(console, board.title, style="bold")
     for section in board.sections:
         _section(console, section)
+
+
+def slices(section: Section, *, file: TextIO | None = None, width: int | None = None) -> None:
+    """Print a section's slices: a table a rule, a line a group, a column a model, best first.
+
+    Values of the headline's domain; faint (in brackets) under 20 clips. What does not fit beside
+    each other follows below.
+    """
+    console = Console(file=file or sys.stdout, width=width, highlight=False)
+    line(console, f"{section.comparison.title} {words.PLACES[section.headline]}", style="bold")
+    found = [cell for cell in section.slices if cell.domain == section.headline]
+    if not found:
+        line(console, "No slices: name some under `slices` in the comparison.")
+    across = max(1, (console.width - _GROUP) // _ACROSS)
+    for name in dict.fromkeys(cell.slice for cell in found):
+        cells = [cell for cell in found if cell.slice == name]
+        for start in range(0, len(section.rows), across):
+            console.print()
+            console.print(
+                _slice_table(console, section, name, cells, section.rows[start : start + across])
+            )
+
+
+def _slice_table(
+    console: Console, section: Section, name: str, cells: Sequence[SliceCell], rows: Sequence[Row]
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+    called = words.names(section.rows)
+    for place, title in enumerate([name, *(called[row.fingerprint] for row in rows)]):
+        justify: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(plain(console, title, style="bold"), justify=justify, overflow="fold")
+    by_place = {(cell.group, cell.fingerprint): cell for cell in cells}
+    for group in dict.fromkeys(cell.group for cell in cells):
+        of = [by_place.get((group, row.fingerprint)) for row in rows]
+        shown = [_slice_cell(section, cell) for cell in of]
+        table.add_row(*(plain(console, text) for text in (group, *shown)))
+    return table
+
+
+def _slice_cell(section: Section, cell: SliceCell | None) -> str:
+    if cell is None:
+        return words.NOTHING
+    spread = words.span(section.measure, cell.interval, form="{}…{}")
+    shown = " ".join(p for p in (words.number(section.measure, cell.value), spread) if p)
+    return f"({shown})" if cell.faint else shown
 
 
 def _section(console: Console, section: Section) -> None:

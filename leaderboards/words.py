@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leaderboards.records import Change, Domain, Flip, Measure, Role, Row, Section
+from leaderboards.records import Agreement, Change, Domain, Duel, Flip, Measure, Role, Row, Section
+from metrics.agreement import FEWEST_MODELS
 from metrics.intervals import Interval
 
 NOTHING = "–"
@@ -20,6 +21,7 @@ PLACES: Mapping[Domain, str] = {
     "real": "on real recordings",
 }
 ROLE_MARKS: Mapping[Role, str] = {"model": "", "baseline": "baseline", "oracle": "oracle"}
+MOST_TURNS = 10  # told one by one
 _DECIMALS = {"%": 1, "dB": 1, "MOS": 2}
 _MINUS = str.maketrans("-", "−")
 
@@ -122,12 +124,14 @@ def notes(section: Section) -> list[str]:
     ranked = [row for row in section.rows if row.cell(section.headline).rank]
     order = f"Ranked {PLACES[section.headline]}." if len(ranked) > 1 else ""
     told = next((flip for flip in section.flips if flip.clear), None)
+    others = [flip for flip in section.flips if flip is not told]
     turns = [
         f"{flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} on synthetic data, behind "
         f"it {PLACES[flip.domain]}{'' if flip.clear else ' (may be chance)'}."
-        for flip in section.flips
-        if flip is not told
+        for flip in sorted(others, key=lambda flip: not flip.clear)[:MOST_TURNS]
     ]
+    if len(others) > MOST_TURNS:
+        turns.append(f"{len(others) - MOST_TURNS:,} more pairs change places.")
     called = names(section.rows)
     failed = [
         f"{called[row.fingerprint]}, {cell.dataset}: {cell.counts.n_failed:,} of "
@@ -139,7 +143,9 @@ def notes(section: Section) -> list[str]:
     ]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
-    return [note for note in (order, asked, *turns, *failed) if note]
+    few = [found for found in section.agreements if found.models < FEWEST_MODELS]
+    agreed = [agreement(found) for found in few]
+    return [note for note in (order, asked, *agreed, *turns, *failed, *_unsliced(section)) if note]
 
 
 def findings(section: Section) -> tuple[str, ...]:
@@ -149,6 +155,8 @@ def findings(section: Section) -> tuple[str, ...]:
     parts = [_leader(section, competing)]
     parts += [_average(section, models, domain) for domain in ("real", "simulated")]
     parts += [_flips(section.flips)]
+    parts += [agreement(a) for a in section.agreements if a.models >= FEWEST_MODELS]
+    parts += [_worst_slice(section)]
     if not section.comparison.real:
         parts.append(f"Real life is not measured here yet: {ADD_REAL}.")
     return tuple(part for part in parts if part)
@@ -224,6 +232,95 @@ def _flips(flips: Sequence[Flip]) -> str:
             f"on synthetic data, behind it {PLACES[flip.domain]}{more}."
         )
     return ""
+
+
+def agreement(found: Agreement) -> str:
+    """How far the order on synthetic data is that of a domain, with tau, rho and intervals."""
+    tau, rho = found.tau, found.rho
+    if tau.value is None or rho.value is None:
+        return ""
+    figures = ", ".join(
+        f"{name} {correlation(one.value)}{_between(one.interval)}"
+        for name, one in (("Kendall's tau", tau), ("Spearman's rho", rho))
+    )
+    note = f"; {found.note}" if found.note else ""
+    return (
+        f"The order of {found.models} models on synthetic data {_likeness(tau.value)} "
+        f"{PLACES[found.domain]}: {figures}{note}."
+    )
+
+
+def correlation(value: float | None) -> str:
+    """A rank correlation: `0.87`, `−0.20`, `1.00`."""
+    return NOTHING if value is None else _clean(f"{value:.2f}")
+
+
+def duel(measure: Measure, found: Duel, called: Mapping[str, str]) -> str:
+    """Two models side by side, in a sentence; `called` are names by fingerprint."""
+    one, other = called[found.one], called[found.other]
+    if found.value is None:
+        return f"{one} and {other} have no clips to be compared on {PLACES[found.domain]}."
+    spread = span(measure, found.interval)
+    shown = " ".join(part for part in (signed(measure, found.value), spread) if part)
+    return (
+        f"{one} minus {other} {PLACES[found.domain]}: {shown}; better on {found.wins:,} clips, "
+        f"worse on {found.losses:,}, equal on {found.equal:,}."
+    )
+
+
+def _likeness(tau: float) -> str:
+    if tau >= 0.8:
+        return "is nearly that" if tau < 1.0 else "is that"
+    if tau >= 0.4:
+        return "is partly that"
+    return "says little of that" if tau > -0.4 else "is rather the reverse of that"
+
+
+def _between(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f" [{correlation(interval.low)}, {correlation(interval.high)}]"
+
+
+def _worst_slice(section: Section) -> str:
+    """The first model's worst group in the headline's domain, if its interval leaves out the whole.
+
+    The worst of many groups is chosen: that the interval excludes the overall value is a hint.
+    """
+    domain, measure = section.headline, section.measure
+    first = next((row for row in section.rows if row.cell(domain).rank == 1), None)
+    if first is None or (whole := first.cell(domain).value) is None:
+        return ""
+    sign = 1.0 if measure.higher_is_better else -1.0
+    apart = [
+        (sign * (cell.value - whole), cell)
+        for cell in section.slices
+        if cell.fingerprint == first.fingerprint
+        and cell.domain == domain
+        and not cell.faint
+        and cell.value is not None
+        and cell.interval is not None
+        and not cell.interval.low <= whole <= cell.interval.high
+    ]
+    worse = [found for found in apart if found[0] < 0.0]
+    if not worse:
+        return ""
+    cell = min(worse, key=lambda found: found[0])[1]
+    return (
+        f"{names(section.rows)[first.fingerprint]} is weakest {PLACES[domain]} where {cell.slice} "
+        f"is {cell.group}: {amount(measure, cell.value)} {span(measure, cell.interval)} over "
+        f"{cell.scored:,} clips."
+    )
+
+
+def _unsliced(section: Section) -> list[str]:
+    """The rules that cut nothing, because no clip has their column."""
+    found = {cell.slice for cell in section.slices}
+    return [
+        f"No clip says {rule.name} ({rule.column}): it is not cut by that."
+        for rule in section.comparison.slices
+        if rule.name not in found
+    ]
 
 
 def _change(row: Row, domain: Domain) -> Change:

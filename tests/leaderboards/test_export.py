@@ -20,8 +20,9 @@ def test_csv_gives_every_value_back_exactly(board: Board) -> None:
     by_key = {
         (line["comparison"], line["fingerprint"], line["quantity"], line["dataset"]): line
         for line in lines
+        if not line["domain"]
     }
-    assert len(by_key) == len(lines)
+    assert len(by_key) == len([line for line in lines if not line["domain"]])
     for section in board.sections:
         for row in section.rows:
             key = (section.comparison.name, row.fingerprint)
