@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ByteSize, Field, StringConstraints, model_v
 
 from pipelines import audio, schema, tasks
 from pipelines.records import DOMAINS, Domain, RealEarError, digest
+from pipelines.rules import TIES, InclusionConfig, Slice, Ties
 from pipelines.schema import NAME, Config, nearest
 from pipelines.shards.packing import Cutting
 
@@ -111,6 +112,17 @@ class ComparisonConfig(Config):
     simulated: list[str] = []
     real: list[str] = []
     sample_rate: int | None = None  # Hz at which signals are compared; None: the lowest of all
+    slices: list[Slice] = []  # built-in names, or mappings of name, column, edges or values, unit
+    include: InclusionConfig = InclusionConfig()
+    ties: Ties = TIES  # the level of the intervals that make ties, or none
+
+    @model_validator(mode="after")
+    def _slices_once(self) -> ComparisonConfig:
+        names = [rule.name for rule in self.slices]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"slices: expected each name once, found {twice} more than once")
+        return self
 
     def datasets(self) -> list[tuple[Domain, str]]:
         """(domain, dataset) of every dataset named."""
