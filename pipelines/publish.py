@@ -21,7 +21,7 @@ from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.records import Failure
 from pipelines.score import Answers
-from pipelines.shards.datasets import RandomReader, read_table
+from pipelines.shards.datasets import INDEX, RandomReader, read_table
 from pipelines.workspace import Workspace
 
 LIBRARIES = ("realear", "apache-beam", "numpy", "scipy", "soundfile", "soxr", "torch")
@@ -78,6 +78,7 @@ def outcome(
 def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
     """A score table for every metric of a cell."""
     card, asked = cell.made.card, cell.handling
+    timing = timings.of(workspace, asked.chain, card.name)
     for spec in cell.specs:
         folder = workspace.scores(asked.chain, card.name, f"{spec.name}-{spec.hash}")
         yield ScoreTable(
@@ -89,7 +90,9 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
             metric=spec.record(),
             metric_hash=spec.hash,
             paths=tuple(f"{folder}/{shard.stem}.parquet" for shard in card.shards),
-            rtfx=timings.of(workspace, asked.chain, card.name).rtfx,
+            rtfx=timing.rtfx,
+            parameters=timing.parameters,
+            hardware=timing.hardware,
         )
 
 
@@ -108,12 +111,25 @@ def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
                 simulated=tuple(config.simulated),
                 real=tuple(config.real),
                 metric_hash=spec.hash,
+                slices=tuple(rule.rule() for rule in config.slices),
+                clips=tuple(rule.rule() for rule in config.include.clips),
+                min_scored=config.include.min_scored,
+                tie_level=None if config.ties == "none" else config.ties,
             )
 
 
 def _info(name: str, made: Made) -> DatasetInfo:
     card = made.card
-    return DatasetInfo(name, card.domain, card.clips, card.seconds, card.refused)
+    return DatasetInfo(
+        name,
+        card.domain,
+        card.clips,
+        card.seconds,
+        card.refused,
+        index=f"{made.folder}/{INDEX}",
+        content=card.content,
+        redistribute=card.redistribute,
+    )
 
 
 def versions() -> dict[str, str]:
