@@ -34,8 +34,24 @@ from tests.models.adapters.test_ctc import save
 RATE = 16_000  # Hz
 ROUNDS = 3
 PADDED = 8  # clips in a batch of the plain padded loop
-SIZES = {
-    "tiny": (600, {}),  # clips, and the network's sizes
+FRAMES = {  # wav2vec 2.0's own: a frame every 20 ms
+    "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+    "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+}
+SIZES = {  # clips, and the network's sizes
+    "tiny": (
+        600,
+        {
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 128,
+            "conv_dim": (32,) * 7,
+            **FRAMES,
+        },
+    ),
     "base": (
         64,
         {
@@ -44,10 +60,7 @@ SIZES = {
             "num_attention_heads": 12,
             "intermediate_size": 3_072,
             "conv_dim": (512,) * 7,
-            "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
-            "conv_stride": (5, 2, 2, 2, 2, 2, 2),
-            "num_conv_pos_embeddings": 128,
-            "num_conv_pos_embedding_groups": 16,
+            **FRAMES,
         },
     ),
 }

@@ -34,11 +34,14 @@ def save(folder: Path, family: str = "wav2vec2", norm: str = "layer", **options)
     )
     torch.manual_seed(0)
     name = FAMILIES[family]
+    sizes = {
+        "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "conv_dim": (8, 8, 8),
+        "intermediate_size": 32, "conv_kernel": KERNELS, "conv_stride": STRIDES,
+        "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2, **options,
+    }  # fmt: skip
     config = getattr(transformers, f"{name}Config")(
-        vocab_size=len(tokens), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, conv_dim=(8, 8, 8), conv_kernel=KERNELS, conv_stride=STRIDES,
-        feat_extract_norm=norm, do_stable_layer_norm=norm == "layer", num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2, initializer_range=0.8, pad_token_id=0, **options,
+        vocab_size=len(tokens), feat_extract_norm=norm, do_stable_layer_norm=norm == "layer",
+        initializer_range=0.8, pad_token_id=0, **sizes,
     )  # fmt: skip
     getattr(transformers, f"{name}ForCTC")(config).save_pretrained(folder)
     transformers.Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
