@@ -1,260 +1,205 @@
 """An evaluation in MLflow: one parent run, and under it a run for every model on every dataset.
 
-The store is an sqlite file. Logging is idempotent: a run carries a `run_key`, the hash of what was
-run, and what is there already is neither logged again nor changed; a run that a crash left half
-done is replaced. Nothing here touches MLflow's global state, and no usage is reported.
+An experiment is a board. Runs carry a `run_key`, the hash of what was asked and of the scores that
+were found: an evaluation of a known key is neither logged again nor changed. A new one has children
+for the cells (model × dataset) that are new; to the others, logged before, it has links. With the
+files of its runs a board can be built again (`leaderboards.rebuilding`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import os
-import re
-import tempfile
-import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from leaderboards import cell_runs, export, runs
+from leaderboards.cell_runs import Cells, Pair
+from leaderboards.records import Board, Moment, Row, ScoreTable
+from leaderboards.run_writers import NewRun
+from leaderboards.runs import Files, Found, Store
 
-from leaderboards import export
-from leaderboards.records import Board, DatasetCell, Row, ScoreTable
+CELLS = "cells.json"
+BOARD = "board.json"
+PAGE = "page"  # folder of the page's files below the parent run
+MEDIA = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".png")
+MEDIA_BYTES = 20_000_000  # sounds and pictures of a page that are logged; more are left out
+EARLIER = 50  # evaluations that a history goes back
 
-NOISY = ("alembic", "sqlalchemy", "mlflow")
-LONGEST = 500  # characters of a parameter; MLflow refuses more than 6,000
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is logged: a board and the score tables it was built from.
+
+    `suite` names the experiment; `models` holds a model's record by its fingerprint, logged as
+    parameters.
+    """
+
+    suite: str
+    board: Board
+    tables: Sequence[ScoreTable]
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The score tables by fingerprint and dataset, with the key of each cell."""
+        return cell_runs.cells(self.suite, self.board, self.tables)
+
+    @cached_property
+    def key(self) -> str:
+        """Of what was asked and of the scores; not of timings, which differ from night to night."""
+        board = self.board
+        asked = [section.comparison.to_json() for section in board.sections]
+        keys = sorted(self.cells.keys.values())
+        return cell_runs.key(
+            "evaluation", board.title, board.suite_digest, board.tolerated_failures, asked, keys
+        )
 
 
 @dataclass(frozen=True)
 class Logged:
-    """The run ids of an evaluation; children by (model fingerprint, dataset).
+    """An evaluation in the store; `children` are run ids by (model fingerprint, dataset).
 
-    `created` is False when everything was there already and nothing was added.
+    `created` is False when everything was there already and nothing was added; `children` is then
+    empty. `new` counts the children that were added, the others are links to runs of earlier
+    evaluations. `when` is ISO 8601, in UTC.
     """
 
-    experiment: str
     parent: str
-    children: Mapping[tuple[str, str], str]
+    when: str
+    children: Mapping[Pair, str]
     created: bool
-
-
-def log_evaluation(
-    board: Board,
-    tables: Sequence[ScoreTable],
-    *,
-    database: Path,
-    artifacts: Path,
-    experiment: str = "RealEar",
-    models: Mapping[str, Mapping[str, Any]] | None = None,
-    page: str | None = None,
-) -> Logged:
-    """Log a board with the score tables it was built from.
-
-    `database` is the sqlite file, made when missing; `artifacts` the folder for files; `models`
-    holds a model's record by its fingerprint, logged as parameters; `page` is the board as HTML.
-    Values are raw (a word error rate of 26.7 % is 0.267).
-    """
-    with _quiet():
-        store = _Store.open(database, artifacts, experiment)
-        groups = _grouped(tables)
-        key = _board_key(board, groups)
-        parent, done = store.found(key)
-        if parent is None:
-            parent = store.start(key, board.title, {"suite_digest": board.suite_digest})
-        children = {
-            pair: _child(store, parent, key, board, groups[pair], models or {}) for pair in groups
-        }
-        if not done:
-            _finish_parent(store, parent, board, page)
-    return Logged(store.experiment, parent, children, created=not done)
-
-
-def _child(
-    store: _Store,
-    parent: str,
-    parent_key: str,
-    board: Board,
-    tables: Sequence[ScoreTable],
-    models: Mapping[str, Mapping[str, Any]],
-) -> str:
-    first = tables[0]
-    key = _key(parent_key, first.fingerprint, first.dataset)
-    run, done = store.found(key)
-    if run is not None and done:
-        return run
-    if run is not None:
-        store.remove(run)
-    run = store.start(key, f"{first.model} · {first.dataset}", _tags(first, parent))
-    store.write(run, _metrics(board, tables), _parameters(tables, models))
-    store.keep(run, {"clips.parquet": _clips(tables)})
-    store.finish(run)
-    return run
-
-
-def _finish_parent(store: _Store, run: str, board: Board, page: str | None) -> None:
-    parameters = {"title": board.title, "tolerated_failures": board.tolerated_failures}
-    parameters |= {f"version.{name}": text for name, text in board.versions.items()}
-    store.write(run, _differences(board), parameters)
-    files = {"board.json": export.to_json(board), "board.csv": export.to_csv(board)}
-    store.keep(run, files | ({"board.html": page} if page is not None else {}))
-    store.finish(run)
+    new: int = 0
 
 
 @dataclass(frozen=True)
-class _Store:
-    """The few things asked of MLflow's client, with its entities kept out of sight."""
+class Tracker:
+    """Where evaluations are logged: a tracking URI, and the folder for files (None: the store's).
 
-    client: Any
-    experiment: str
+    Opened when it is first needed, since MLflow takes seconds to import.
+    """
 
-    @classmethod
-    def open(cls, database: Path, artifacts: Path, name: str) -> _Store:
-        from mlflow.tracking import MlflowClient
+    uri: str
+    suite: str
+    artifacts: Path | None = None
 
-        database.parent.mkdir(parents=True, exist_ok=True)
-        artifacts.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=f"sqlite:///{database.resolve()}")
-        known = client.get_experiment_by_name(name)
-        if known is not None:
-            return cls(client, known.experiment_id)
-        where = artifacts.resolve().as_uri()
-        return cls(client, client.create_experiment(name, artifact_location=where))
+    @cached_property
+    def store(self) -> Store:
+        """The suite's experiment."""
+        return runs.open_store(self.uri, self.suite, artifacts=self.artifacts)
 
-    def found(self, key: str) -> tuple[str | None, bool]:
-        """The run of this key, and whether it was finished."""
-        runs = self.client.search_runs([self.experiment], f"tags.run_key = '{key}'", max_results=1)
-        if not runs:
-            return None, False
-        return runs[0].info.run_id, runs[0].info.status == "FINISHED"
+    def standing(self, evaluation: Evaluation) -> tuple[str, str] | None:
+        """Run id and time of this very evaluation, if it was logged before."""
+        if file := runs.database(self.uri):
+            return _standing(Path(file), self.suite, evaluation.key)
+        with runs.quiet():
+            found = self.store.found(evaluation.key)
+        return (found.run, found.when) if found else None
 
-    def start(self, key: str, name: str, tags: Mapping[str, str]) -> str:
-        run = self.client.create_run(self.experiment, run_name=name, tags={"run_key": key, **tags})
-        return str(run.info.run_id)
+    def earlier(self, before: str | None = None) -> list[Found]:
+        """The evaluations logged before a time (None: all of them), newest first, at most 50."""
+        with runs.quiet():
+            found = self.store.evaluations(EARLIER + 1)
+        return [run for run in found if before is None or run.when < before][:EARLIER]
 
-    def remove(self, run: str) -> None:
-        self.client.delete_run(run)
+    def log(self, evaluation: Evaluation, page: Path | None = None) -> Logged:
+        """Log an evaluation; `page` is the folder of its page, of which small files are kept.
 
-    def write(self, run: str, metrics: Mapping[str, float], parameters: Mapping[str, Any]) -> None:
-        from mlflow.entities import Metric, Param
-
-        now = int(time.time() * 1000)
-        self.client.log_batch(
-            run,
-            metrics=[Metric(_name(key), float(metrics[key]), now, 0) for key in sorted(metrics)],
-            params=[Param(_name(k), _shown(parameters[k])) for k in sorted(parameters)],
-        )
-
-    def keep(self, run: str, files: Mapping[str, str | pa.Table]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder, name)
-                if isinstance(content, str):
-                    path.write_text(content, encoding="utf-8")
-                else:
-                    pq.write_table(content, path)
-                self.client.log_artifact(run, str(path))
-
-    def finish(self, run: str) -> None:
-        self.client.set_terminated(run, status="FINISHED")
+        Values are raw (a word error rate of 26.7 % is 0.267).
+        """
+        if standing := self.standing(evaluation):
+            return Logged(*standing, {}, created=False)
+        with runs.quiet():
+            if found := self.store.found(evaluation.key):  # also removes what a crash left
+                return Logged(found.run, found.when, {}, created=False)
+            return _log(self.store, evaluation, page)
 
 
-def _grouped(tables: Sequence[ScoreTable]) -> dict[tuple[str, str], list[ScoreTable]]:
-    groups: dict[tuple[str, str], list[ScoreTable]] = {}
-    for table in sorted(tables, key=lambda t: (t.fingerprint, t.dataset, t.metric_hash)):
-        groups.setdefault((table.fingerprint, table.dataset), []).append(table)
-    return groups
+def _log(store: Store, evaluation: Evaluation, page: Path | None) -> Logged:
+    before = _latest_cells(store)
+    known = {cell["run_key"]: cell for cell in before["cells"]}
+    cells = evaluation.cells
+    new = {pair: None for pair in cells.tables if cells.keys[pair] not in known}  # in order
+    tags = {"run_key": evaluation.key, "kind": "evaluation"}
+    parent, where = store.begin(evaluation.board.title, tags)
+    listed = {pair: known[cells.keys[pair]] for pair in cells.tables if pair not in new}
+    written = []
+    for pair in new:
+        files = cell_runs.files(cells.tables[pair])
+        run = cell_runs.new_run(evaluation.board, cells, pair, parent, evaluation.models)
+        child, place = store.begin(run.name, run.all_tags())
+        store.put(place, files)
+        written.append(cell_runs.named(run, child))
+        listed[pair] = cell_runs.listing(cells, pair, child, files)
+    indexes, index_files = cell_runs.indexes(evaluation.board, parent, before["indexes"])
+    record = {"cells": [listed[pair] for pair in sorted(listed)], "indexes": indexes}
+    linked = {pair: cell for pair, cell in listed.items() if pair not in new}
+    files = _board_files(evaluation.board, page) | index_files | {CELLS: _json(record)}
+    store.put(where, files)
+    store.finish([*written, _parent(evaluation, parent, linked, len(new))])
+    found = store.found(evaluation.key)
+    when = found.when if found else ""
+    children = {pair: str(cell["run"]) for pair, cell in listed.items()}
+    return Logged(parent, when, children, created=True, new=len(new))
 
 
-def _digests(tables: Sequence[ScoreTable]) -> list[list[str]]:
-    return [[table.metric_hash, *(_sha256(Path(path)) for path in table.paths)] for table in tables]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _key(*parts: Any) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _board_key(board: Board, groups: Mapping[tuple[str, str], Sequence[ScoreTable]]) -> str:
-    """Of what was asked and of the scores; not of timings, which differ from night to night."""
-    asked = [section.comparison.to_json() for section in board.sections]
-    scores = [[*pair, _digests(groups[pair])] for pair in sorted(groups)]
-    return _key(board.title, board.suite_digest, board.tolerated_failures, asked, scores)
-
-
-def _tags(table: ScoreTable, parent: str) -> dict[str, str]:
-    return {
-        "mlflow.parentRunId": parent,
-        "model": table.model,
-        "fingerprint": table.fingerprint,
-        "role": table.role,
-        "dataset": table.dataset,
-        "domain": table.domain,
+def _parent(
+    evaluation: Evaluation, run: str, linked: Mapping[Pair, Mapping[str, Any]], new: int
+) -> NewRun:
+    board = evaluation.board
+    parameters: dict[str, Any] = {
+        "title": board.title,
+        "tolerated_failures": board.tolerated_failures,
     }
+    parameters |= {f"version.{name}": text for name, text in board.versions.items()}
+    parameters |= {
+        f"link.{cell['model']}-{cell['fingerprint']}.{cell['dataset']}": cell["run"]
+        for cell in linked.values()
+    }
+    tags = {
+        "run_key": evaluation.key,
+        "kind": "evaluation",
+        "suite": evaluation.suite,
+        "suite_digest": board.suite_digest,
+        "cells.new": str(new),
+        "cells.linked": str(len(linked)),
+    }
+    return NewRun(run, board.title, "", tags, _differences(board), parameters)
 
 
-def _parameters(
-    tables: Sequence[ScoreTable], models: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    first = tables[0]
-    answer: dict[str, Any] = {"model": first.model, "dataset": first.dataset}
-    answer |= {f"model.{k}": v for k, v in models.get(first.fingerprint, {}).items()}
-    for table in tables:
-        name = f"{_metric(table, tables)}"
-        answer |= {f"{name}.hash": table.metric_hash}
-        answer |= {f"{name}.{k}": v for k, v in table.metric.get("parameters", {}).items()}
-    return answer
+def _board_files(board: Board, page: Path | None) -> dict[str, bytes | Path]:
+    files: dict[str, bytes | Path] = {
+        BOARD: export.to_json(board).encode(),
+        "board.csv": export.to_csv(board).encode(),
+    }
+    if any(section.slices for section in board.sections):
+        files["slices.parquet"] = cell_runs.slices(board)
+    return {**files, **(_page_files(page) if page is not None else {})}
 
 
-def _metric(table: ScoreTable, tables: Sequence[ScoreTable]) -> str:
-    """The metric's name, with its hash where two specs of one name meet."""
-    name = str(table.metric["name"])
-    alone = sum(other.metric["name"] == name for other in tables) == 1
-    return name if alone else f"{name}-{table.metric_hash}"
+def _page_files(folder: Path) -> Files:
+    """The page's files; without its sounds and pictures where they are more than 20 MB."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    media = [path for path in found if path.suffix.lower() in MEDIA]
+    if sum(path.stat().st_size for path in media) > MEDIA_BYTES:
+        found = [path for path in found if path not in set(media)]
+    return {f"{PAGE}/{path.relative_to(folder).as_posix()}": path for path in found}
 
 
-def _metrics(board: Board, tables: Sequence[ScoreTable]) -> dict[str, float]:
-    answer: dict[str, float] = {}
-    for table in tables:
-        cell = _cell(board, table)
-        if cell is None:
-            continue
-        name = _metric(table, tables)
-        values = {
-            name: cell.value,
-            f"{name}.low": cell.interval.low if cell.interval else None,
-            f"{name}.high": cell.interval.high if cell.interval else None,
-            f"{name}.scored": cell.counts.scored,
-            f"{name}.undefined": cell.counts.n_undefined,
-            f"{name}.failed": cell.counts.n_failed,
-            "rtfx": table.rtfx,
-        }
-        answer |= {key: value for key, value in values.items() if value is not None}
-    return answer
+def _latest_cells(store: Store) -> dict[str, Any]:
+    """What the latest evaluation lists: its cells with their runs and files, its indexes."""
+    latest = store.evaluations(1)
+    try:
+        return dict(json.loads(store.read(latest[0].run, CELLS))) if latest else _NONE
+    except FileNotFoundError:  # deleted from the outside: then everything is new
+        return _NONE
 
 
-def _cell(board: Board, table: ScoreTable) -> DatasetCell | None:
-    """What the board says of this table; None where no comparison uses it."""
-    for section in board.sections:
-        if section.measure.hash != table.metric_hash:
-            continue
-        for row in section.rows:
-            if row.fingerprint == table.fingerprint:
-                cells = row.cell(table.domain).datasets
-                found = [cell for cell in cells if cell.dataset == table.dataset]
-                if found:
-                    return found[0]
-    return None
+_NONE: dict[str, Any] = {"cells": [], "indexes": {}}
 
 
 def _differences(board: Board) -> dict[str, float]:
@@ -262,57 +207,60 @@ def _differences(board: Board) -> dict[str, float]:
         f"{section.comparison.name}/{row.model}-{row.fingerprint}/{name}": value
         for section in board.sections
         for row in section.rows
-        for name, value in _main(row).items()
+        for name, value in quantities(row).items()
         if value is not None
     }
 
 
-def _main(row: Row) -> dict[str, float | None]:
+def quantities(row: Row) -> dict[str, float | None]:
+    """A row's values by what they are: the domains, `change` and `gap`; raw."""
     domains = {name: row.cell(name).value for name in ("synthetic", "simulated", "real")}
     return {**domains, "change": row.change.value, "gap": row.gap.value}
 
 
-def _clips(tables: Sequence[ScoreTable]) -> pa.Table:
-    """All clips of all metrics of one model on one dataset, in the order of metric and shard."""
-    parts = []
-    for table in tables:
-        for path in table.paths:
-            part = pq.ParquetFile(path).read()
-            for name, text in (
-                ("metric_hash", table.metric_hash),
-                ("metric", table.metric["name"]),
-            ):
-                part = part.add_column(0, name, pa.array([text] * part.num_rows, pa.string()))
-            parts.append(part)
-    return pa.concat_tables(parts)
+def moments(found: Sequence[Found]) -> tuple[Moment, ...]:
+    """Evaluations as points in time, oldest first; `values` of the domains, not of changes."""
+    return tuple(
+        Moment(
+            run.when,
+            run.run,
+            {
+                name: value
+                for name, value in values(run).items()
+                if name.rpartition("|")[2] not in ("change", "gap")
+            },
+        )
+        for run in sorted(found, key=lambda run: run.when)
+    )
 
 
-def _name(text: str) -> str:
-    """A key that MLflow accepts."""
-    return re.sub(r"[^\w\-. /:]", "_", text, flags=re.ASCII).strip("./") or "_"
+def values(run: Found) -> dict[str, float]:
+    """What an evaluation found, by `comparison|model|fingerprint|quantity`."""
+    answer = {}
+    for name, value in sorted(run.metrics.items()):
+        comparison, _, rest = name.partition("/")
+        chain, _, quantity = rest.rpartition("/")
+        model, _, fingerprint = chain.rpartition("-")
+        answer[f"{comparison}|{model}|{fingerprint}|{quantity}"] = value
+    return answer
 
 
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep a new database's migration notes, and MLflow's own deprecations, from the user."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow.tracking  # noqa: F401  # sets its loggers up, so before their levels
-    loggers = [logging.getLogger(name) for name in NOISY]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+def _standing(file: Path, suite: str, key: str) -> tuple[str, str] | None:
+    """Asked of the database itself, since importing MLflow takes longer than all the rest."""
+    if not file.is_file():
+        return None
+    question = (
+        "SELECT r.run_uuid, r.start_time FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid "
+        "JOIN experiments e ON e.experiment_id = r.experiment_id WHERE t.key = 'run_key' "
+        "AND t.value = ? AND e.name = ? AND r.status = 'FINISHED' AND r.lifecycle_stage = 'active'"
+    )
     try:
-        with warnings.catch_warnings():
-            for kind in (DeprecationWarning, FutureWarning):
-                warnings.simplefilter("ignore", kind)
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute(question, (key, suite)).fetchone()
+    except sqlite3.Error:  # no such tables yet: MLflow makes them
+        return None
+    return (str(row[0]), runs.moment(int(row[1]))) if row else None
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

@@ -51,3 +51,12 @@ def words(settings: Sequence[str], what: str) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def transcripts(text: str | None, label: str | None) -> dict[str, str] | None:
+    """Where transcripts come from, as the corpus reader takes it."""
+    if label:
+        return {"label": label}
+    if text is None:
+        return None
+    return {"beside": text} if text.startswith(".") else {"file": text}

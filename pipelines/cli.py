@@ -13,12 +13,14 @@ import typer
 from rich.markup import escape
 
 from pipelines import engines, progress
-from pipelines.records import LostWork, RealEarError, ToleranceExceeded
+from pipelines.options import (
+    BoardSuite, Experiment, FailIf, FromMlflow, Out, PlanOnly, Port, RecipeFile, Replay, Runner,
+    Serve, Since, SuiteFile, Tracking, WithAudio, Workers,
+)  # fmt: skip
+from pipelines.records import GateFired, LostWork, RealEarError, ToleranceExceeded
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:  # the commands import what they need: `realear --help` must be quick
-    from pipelines.config import Suite
-    from pipelines.engines import Engine
     from pipelines.make import Made
 
 OUT = "realear"
@@ -31,19 +33,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Start with `realear demo`. Exit codes: 0 well, 2 a mistake to mend, 3 more clips "
-    "failed than tolerated, 4 rows lost on the way, 130 interrupted.",
+    "failed than tolerated, 4 rows lost on the way, 5 a gate fired, 130 interrupted.",
 )
-
-Out = Annotated[str, typer.Option("--out", help="Folder for everything that is made.")]
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: one a core.")]
-Runner = Annotated[str, typer.Option("--runner", help="local, or a Beam runner's name.")]
-WithAudio = Annotated[
-    bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")
-]
-SuiteFile = Annotated[str, typer.Argument(metavar="SUITE.yaml", help="The suite.")]
-PlanOnly = Annotated[bool, typer.Option("--plan-only", help="Decide every clip, render none.")]
-Replay = Annotated[str | None, typer.Option(metavar="PLAN.parquet", help="Make these clips again.")]
-RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="Or a suite.")]
 
 
 def _engine(context: typer.Context, runner: str, workers: int) -> engines.Engine:
@@ -59,6 +50,7 @@ def demo(
     out: Out = OUT,
     real: Annotated[str | None, typer.Option(help="Folder of your own recordings.")] = None,
     tolerate: Annotated[float, typer.Option(help="Share of yours that may be refused.")] = 0.0,
+    tracking: Tracking = None,
     workers: Workers = 0,
     runner: Runner = "local",
 ) -> None:
@@ -68,10 +60,11 @@ def demo(
     noisy/, or mix/, s1/ and s2/.
     """
     engine = _engine(context, runner, workers)
+    from pipelines import boarding
     from pipelines import demo as demonstration
 
     suite = demonstration.suite(real, tolerate=tolerate)
-    _evaluate(suite, Workspace(out), engine, with_audio=False)
+    boarding.evaluate(suite, Workspace(out), engine, boarding.Asked(tracking=tracking))
 
 
 @app.command(context_settings=TO_BEAM)
@@ -82,62 +75,72 @@ def evaluate(
     workers: Workers = 0,
     runner: Runner = "local",
     with_audio: WithAudio = False,
+    tracking: Tracking = None,
+    fail_if: FailIf = None,
+    since: Since = None,
     validate: Annotated[
         bool, typer.Option("--validate", help="Check every word of the suite, run nothing.")
     ] = False,
 ) -> None:
-    """Run a suite end to end. What is there already, made of the same, is not made again."""
+    """Run a suite end to end. What is there already, made of the same, is not made again.
+
+    A gate of --fail-if is [comparison.][model.]quantity.metric[.low or .high] > number; quantities
+    are synthetic, simulated, real, change, gap, failed, and worse (than --since).
+    """
     engine = _engine(context, runner, workers)
-    from pipelines import config
-    from pipelines import evaluate as step
+    from pipelines import boarding, config
 
     loaded = config.load_suite(suite)
+    asked = boarding.Asked(with_audio, tracking, tuple(fail_if or ()), since)
     if validate:
-        step.check_models(loaded)
-        step.check_datasets(loaded)
+        boarding.validate(loaded, asked)
         progress.console.print(f"{suite}: in order")
         return
-    _evaluate(loaded, Workspace(out), engine, with_audio=with_audio)
-
-
-def _evaluate(suite: Suite, workspace: Workspace, engine: Engine, *, with_audio: bool) -> None:
-    """Evaluate, show, publish, log; ToleranceExceeded if a model failed too often."""
-    from leaderboards import terminal
-    from pipelines import evaluate as step
-    from pipelines import publish
-
-    result = step.evaluate(suite, workspace, engine)
-    terminal.show(result.board)
-    page = publish.write_site(result, workspace, suite, with_audio=with_audio)
-    logged = publish.track(result, workspace, Path(page).read_text(encoding="utf-8"))
-    news = "logged" if logged.created else "was logged before"
-    progress.console.print(f"Board   {Path(page).absolute()}", soft_wrap=True)
-    progress.console.print(
-        f"MLflow  {news}: mlflow ui --backend-store-uri sqlite:///{Path(workspace.database).absolute()}",
-        soft_wrap=True,
-    )
-    if over := result.over_tolerance():
-        raise ToleranceExceeded("more clips failed than tolerated: " + "; ".join(over))
+    boarding.evaluate(loaded, Workspace(out), engine, asked)
 
 
 @app.command(context_settings=TO_BEAM)
 def board(
     context: typer.Context,
-    suite: SuiteFile,
+    suite: BoardSuite = None,
     out: Out = OUT,
     with_audio: WithAudio = False,
+    from_mlflow: FromMlflow = None,
+    experiment: Experiment = None,
+    serve: Serve = None,
+    port: Port = 8765,
+    tracking: Tracking = None,
+    fail_if: FailIf = None,
+    since: Since = None,
 ) -> None:
-    """Show and write a suite's board again, from the scores that are there; computes nothing."""
-    from leaderboards import terminal
-    from pipelines import config, publish
-    from pipelines import evaluate as step
-
+    """Show and write a board again, from the scores that are there; computes and logs nothing."""
+    if sum(given is not None for given in (suite, from_mlflow, serve)) != 1:
+        raise RealEarError("board: expected one of SUITE.yaml, --from-mlflow and --serve")
     _engine(context, "local", 1)
-    loaded = config.load_suite(suite)
-    result = step.existing(loaded, Workspace(out))
-    terminal.show(result.board)
-    page = publish.write_site(result, Workspace(out), loaded, with_audio=with_audio)
-    progress.console.print(f"Board   {Path(page).absolute()}", soft_wrap=True)
+    if serve is not None:
+        from pipelines import serving
+
+        serving.serve(serve, port)
+        return
+    from pipelines import boarding, config
+
+    asked = boarding.Asked(with_audio, tracking, tuple(fail_if or ()), since)
+    if from_mlflow is not None:
+        boarding.from_mlflow(from_mlflow, experiment, Workspace(out), asked)
+    else:
+        boarding.show(config.load_suite(str(suite)), Workspace(out), asked)
+
+
+@app.command()
+def gc(
+    suites: Annotated[list[str], typer.Argument(metavar="SUITE.yaml…", help="All that you keep.")],
+    out: Out = OUT,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it, after listing it.")] = False,
+) -> None:
+    """List what lies in --out and no suite refers to: datasets, predictions, scores, pages."""
+    from pipelines import cleaning, config
+
+    cleaning.clean([config.load_suite(path) for path in suites], Workspace(out), remove=remove)
 
 
 @app.command(context_settings=TO_BEAM)
@@ -201,7 +204,7 @@ def prepare(
         "clean": clean,
         "sources": source,
     }
-    given |= {"text": _text(text, text_label)}
+    given |= {"text": arguments.transcripts(text, text_label)}
     values = {
         "domain": domain,
         "corpus": arguments.corpus(folder, reader, option or [], given),
@@ -218,15 +221,6 @@ def prepare(
     config = schema.validate(DatasetConfig, values, "prepare")
     made = make.make(parse_name(name), config, Workspace(out), engine, {}, repack=repack)
     _say_made(made)
-
-
-def _text(text: str | None, label: str | None) -> dict[str, str] | None:
-    """Where transcripts come from, as the corpus reader takes it."""
-    if label:
-        return {"label": label}
-    if text is None:
-        return None
-    return {"beside": text} if text.startswith(".") else {"file": text}
 
 
 def _say_made(made: Made) -> None:
@@ -416,7 +410,7 @@ def doctor() -> None:
 
 
 INTERRUPTED = 130  # exit code by convention: 128 + SIGINT
-CODES: dict[type[RealEarError], int] = {ToleranceExceeded: 3, LostWork: 4}
+CODES: dict[type[RealEarError], int] = {ToleranceExceeded: 3, LostWork: 4, GateFired: 5}
 
 
 def main() -> None:

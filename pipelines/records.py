@@ -113,3 +113,7 @@ class ToleranceExceeded(RealEarError):
 
 class LostWork(RealEarError):
     """Rows in and rows out of a step differ: nothing after it may run. Exit code 4."""
+
+
+class GateFired(RealEarError):
+    """All is done and kept, but the board is not as the user demands: exit code 5."""
