@@ -14,9 +14,23 @@ from rich.markup import escape
 
 from pipelines import engines, progress
 from pipelines.options import (
-    BoardSuite, Experiment, FailIf, FromMlflow, Out, PlanOnly, Port, RecipeFile, Replay, Runner,
-    Serve, Since, SuiteFile, Tracking, WithAudio, Workers,
-)  # fmt: skip
+    BoardSuite,
+    Experiment,
+    FailIf,
+    FromMlflow,
+    Out,
+    PlanOnly,
+    Port,
+    RecipeFile,
+    Replay,
+    Runner,
+    Serve,
+    Since,
+    SuiteFile,
+    Tracking,
+    WithAudio,
+    Workers,
+)
 from pipelines.records import GateFired, LostWork, RealEarError, ToleranceExceeded
 from pipelines.workspace import Workspace
 
