@@ -33,7 +33,8 @@ def differences(
     Both models of every pair must stand in every grid (KeyError). No value where a dataset has no
     clip in common, and none at all without grids.
     """
-    step = min(BLOCK, max(1, _CLIPS // max((len(grid.keys) for grid in grids), default=1)))
+    most = max((len(grid.keys) for grid in grids), default=0)
+    step = min(BLOCK, max(1, _CLIPS // max(most, 1)))
     blocks = [slice(start, start + step) for start in range(0, len(one), step)]
     return Estimates.joined(
         [combine(_layers(grids, one[block], other[block]), level=level) for block in blocks]

@@ -49,7 +49,7 @@ def _column(name: str) -> str:
 
 
 def _near_column(name: str) -> str:
-    return f"{nearest(name, COLUMNS)}; a label is written `{LABELS}{name}`"
+    return f"{nearest(name, COLUMNS)} (a label is written {LABELS}{name})"
 
 
 def _rule(value: Any) -> Any:
@@ -111,6 +111,13 @@ class InclusionConfig(Config):
     min_scored: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
+def _level(value: Any) -> Any:
+    level = isinstance(value, float | int) and 0.5 < value < 1.0
+    if value != "none" and not level:
+        raise ValueError("expected none, or a level between 0.5 and 1 such as 0.95")
+    return value
+
+
 # The level of the paired intervals that make ties; none: neighbours are never tied.
-Ties = Literal["none"] | Annotated[float, Field(gt=0.5, lt=1)]
+Ties = Annotated[Literal["none"] | float, BeforeValidator(_level)]
 TIES: Ties = LEVEL

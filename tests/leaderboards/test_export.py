@@ -3,9 +3,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 from leaderboards import export
-from leaderboards.records import Board
+from leaderboards.records import Board, SliceCell
+from metrics import Interval
 
 
 def test_json_gives_the_board_back(board: Board) -> None:
@@ -40,3 +42,21 @@ def test_no_value_is_empty_and_never_zero(board: Board) -> None:
     gaps = [x for x in lines if (x["comparison"], x["quantity"]) == ("speakers", "gap")]
     assert [line["value"] for line in gaps] == [""] * 4
     assert {line["note"] for line in gaps} == {"add --real FOLDER"}
+
+
+def test_slices_agreement_and_duels_are_lines_of_their_own(board: Board) -> None:
+    section = board.sections[0]
+    first = section.rows[0].fingerprint
+    cell = SliceCell("snr", "<5 dB", first, "real", 0.25, Interval(0.2, 0.3, "t", 4), 12, 4, True)
+    board = replace(board, sections=(replace(section, slices=(cell,)), *board.sections[1:]))
+    lines = list(csv.DictReader(io.StringIO(export.to_csv(board))))
+    (found,) = [line for line in lines if line["quantity"] == "slice"]
+    assert (found["slice"], found["group"], found["note"]) == ("snr", "<5 dB", "faint")
+    assert (float(found["low"]), found["fingerprint"], found["scored"]) == (0.2, first, "12")
+    taus = [x for x in lines if (x["comparison"], x["quantity"]) == ("reading", "tau")]
+    assert [float(line["value"]) for line in taus] == [a.tau.value for a in section.agreements]
+    duels = [x for x in lines if (x["comparison"], x["quantity"]) == ("reading", "duel")]
+    assert [(line["fingerprint"], line["other"]) for line in duels] == [
+        (duel.one, duel.other) for duel in section.duels
+    ]
+    assert [float(line["value"]) for line in duels] == [duel.value for duel in section.duels]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import config, evaluate
+from leaderboards.labels import LABELS, alternatives
+from leaderboards.records import ClipRule, SliceRule
+from pipelines import config, evaluate, rules
 from pipelines.config import load_suite, making_order, parse_datasets, parse_name, parse_suite
 from pipelines.make import make
 from pipelines.records import RealEarError
@@ -219,3 +221,51 @@ def test_the_examples_are_sound(path, monkeypatch):
     suite = load_suite(str(path))
     assert set(making_order(suite)) == set(suite.datasets)
     evaluate.check_models(suite)
+
+
+def test_slices_are_built_in_names_or_mappings_and_ties_have_a_level():
+    place = "comparisons/recognition"
+    own = {"name": "age", "column": "labels.age", "values": ["young", "old"]}
+    suite = copy.deepcopy(SUITE)
+    suite["comparisons"]["recognition"] |= {
+        "slices": ["snr", own],
+        "include": {"min_scored": 0.9, "clips": [{"column": "seconds", "below": 30}]},
+        "ties": "none",
+    }
+    found = parse_suite(suite, "a.yaml").comparisons["recognition"]
+    assert [rule.rule() for rule in found.slices] == [
+        rules.BUILT_IN["snr"],
+        SliceRule("age", "labels.age", values=("young", "old")),
+    ]
+    assert [rule.rule() for rule in found.include.clips] == [ClipRule("seconds", None, 30.0)]
+    assert (found.include.min_scored, found.ties) == (0.9, "none")
+    assert parse_suite(changed(f"{place}/ties", 0.99), "a").comparisons["recognition"].ties == 0.99
+    assert "unknown slice 'sn': did you mean 'snr'?" in wrong(changed(f"{place}/slices", ["sn"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("slices", [{"name": "a", "column": "second"}], "unknown column 'second': did you mean"),
+        ("slices", [{"name": "a", "column": "labels."}], "expected a label after 'labels.'"),
+        ("slices", [{"name": "a", "column": "seconds", "edge": [1]}], "did you mean 'edges'?"),
+        ("slices", [{"name": "a", "column": "seconds", "edges": [2, 1]}], "edges that rise"),
+        ("slices", ["snr", "snr"], "expected each name once, found ['snr'] more than once"),
+        ("include", {"min_score": 1}, "did you mean 'min_scored'?"),
+        ("include", {"clips": [{"column": "seconds"}]}, "expected at_least, below or values"),
+        ("ties", "never", "expected none, or a level between 0.5 and 1 such as 0.95"),
+        ("ties", 95, "expected none, or a level between 0.5 and 1 such as 0.95"),
+    ],
+)
+def test_unknown_words_of_slices_and_rules_are_refused(key, value, message):
+    assert message in wrong(changed(f"comparisons/recognition/{key}", value))
+
+
+def test_slices_name_columns_that_an_index_has_and_labels_that_are_written():
+    assert set(rules.COLUMNS) <= set(datasets.INDEX_SCHEMA.names)
+    sources = [*ROOT.glob("pipelines/corpora/*.py"), *ROOT.glob("pipelines/recipes/*.py")]
+    written = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for rule in rules.BUILT_IN.values():
+        for column in alternatives(rule.column):
+            label = column.removeprefix(LABELS)
+            assert column in rules.COLUMNS or f'"{label}"' in written, column
