@@ -1,14 +1,13 @@
-"""Charts as static SVG: the dumbbell of a comparison, the histogram of one figure of a dataset.
+"""Charts of a board: the dumbbell of a section, the histograms of a dataset, as SVG.
 
-A dumbbell leads from synthetic over simulated to real, a line a model.
-
-Altair describes the chart and vl-convert draws it in this process, with no browser and no network,
+Altair describes a chart and vl-convert draws it in this process, with no browser and no network,
 the same bytes every time. Colours are CSS variables (`var(--real)`), so that one drawing serves
-a light page and a dark one.
+a light page and a dark one. What the page draws itself, when asked to, is in `plots`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -31,16 +30,25 @@ SHAPES: dict[Domain, str] = {  # Vega's own diamond is a thin one
 }
 
 
-def dumbbell(section: Section, *, width: int = 760) -> str:
-    """The section's chart as one `<svg>` element `width` pixels wide; '' with nothing to show."""
+def dumbbell(section: Section, *, width: int = 760, most: int | None = None) -> str:
+    """The section's chart as one `<svg>` element `width` pixels wide; '' with nothing to show.
+
+    Only the first `most` rows are drawn, None: all of them.
+    """
+    chart = dumbbell_chart(replace(section, rows=section.rows[:most]), width=width)
+    return drawn(chart) if chart is not None else ""
+
+
+def dumbbell_chart(section: Section, *, width: int) -> alt.LayerChart | None:
+    """The section's chart for `drawn`, or for a browser; None with nothing to show."""
     points = _points(section)
     if not points:
-        return ""
+        return None
     order = list(dict.fromkeys(point["model"] for point in points))
-    chart = _layers(section, points, order, narrow=width < NARROW)
-    height = (TALL_LINE if width < NARROW else LINE) * len(order) + FRAME
-    left = 2 if width < NARROW else SLACK
-    return _drawn(_framed(chart, width=width, height=height, left=left), widest=f"{width}px")
+    narrow = width < NARROW
+    chart = _layers(section, points, order, narrow=narrow)
+    height = (TALL_LINE if narrow else LINE) * len(order) + FRAME
+    return framed(chart, width=width, height=height, left=2 if narrow else SLACK)
 
 
 def histogram(quantity: Quantity, colour: str) -> str:
@@ -72,7 +80,7 @@ def histogram(quantity: Quantity, colour: str) -> str:
     )
     chart = alt.layer(bars, median.encode(x=alt.X("median:Q", scale=scale)))
     width, height = PANEL
-    return _drawn(_framed(chart, width=width, height=height, left=2), widest="100%")
+    return drawn(framed(chart, width=width, height=height, left=2))
 
 
 def described(section: Section) -> str:
@@ -177,16 +185,23 @@ def _legend() -> alt.Legend:
     )
 
 
-def _framed(chart: alt.LayerChart, *, width: int, height: int, left: int) -> alt.LayerChart:
+def framed(chart: alt.LayerChart, *, width: int, height: int, left: int = 2) -> alt.LayerChart:
+    """The chart in the page's look, so many pixels large with its axes."""
     fitted = chart.properties(
         width=width,
         height=height,
         background="transparent",
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
     )
-    return (
+    return styled(
         fitted.configure(font=FONT, padding={"left": left, "right": 8, "top": 2, "bottom": 2})
-        .configure_view(stroke=None)
+    )
+
+
+def styled(chart: Any) -> Any:
+    """The chart with the page's colours and sizes."""
+    return (
+        chart.configure_view(stroke=None)
         .configure_axis(
             labelColor="var(--ink)",
             titleColor="var(--soft)",
@@ -202,10 +217,8 @@ def _framed(chart: alt.LayerChart, *, width: int, height: int, left: int) -> alt
     )
 
 
-def _drawn(chart: alt.LayerChart, *, widest: str) -> str:
-    """The drawing; the page's style decides its font, and the column how wide it is."""
+def drawn(chart: alt.LayerChart) -> str:
+    """The drawing; the page's style decides its font, and its place how wide it is."""
     svg = str(vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[]))
     head, rest = svg.split(">", 1)
-    return f'{head} style="max-width:{widest}" aria-hidden="true">' + rest.replace(
-        f' font-family="{FONT}"', ""
-    )
+    return f'{head} aria-hidden="true">' + rest.replace(f' font-family="{FONT}"', "")

@@ -1,50 +1,66 @@
-"""Clips to listen to and read on the page: players, and words aligned word by word."""
+"""Clips to listen to and read on the page: sounds, their pictures, and words aligned."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import jiwer
 
-from leaderboards import words
-from leaderboards.records import DOMAINS, Section
-
-MOST = 4  # examples of one comparison: a page with more is heavy and nobody listens
 FORMATS = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg"}
 SYNC = 0xFFE0  # the eleven bits that a bare MP3 frame begins with
 
 Word = tuple[str, str, str]  # kind ("equal", "substitute", "delete", "insert"), said, heard
+Place = tuple[str, str, str]  # comparison, model fingerprint, dataset
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound of a clip: what it is, its file and its picture's, as the page names them (relative
+    to its folder). `note` says what was done to it, such as "the first 15 s of 31 s".
+    """
+
+    label: str
+    file: str
+    picture: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A clip that shows what a score means.
+    """What there is to hear and to read of one clip in one cell of a board.
 
-    `audio` holds (label, bytes of a WAV, FLAC, Ogg or MP3 file) pairs, such as what the model heard
-    and what it answered; `reference` and `hypothesis` are texts as the metric compared them, so
-    that the marked words are those it counted. `score` is the raw value of the clip, None where it
-    has none. `kind` says in a word why the clip was chosen, such as "typical" or "worst".
-    `comparison` names the comparison to stand in; '' stands in each that has dataset and model.
+    `reference` and `hypothesis` are texts as the metric compared them, so that the marked words are
+    those it counted.
     """
 
-    title: str
-    model: str
+    comparison: str
+    fingerprint: str
     dataset: str
     key: str
-    kind: str = ""
-    audio: tuple[tuple[str, bytes], ...] = ()
+    sounds: tuple[Sound, ...] = ()
     reference: str | None = None
     hypothesis: str | None = None
-    score: float | None = None
-    comparison: str = ""
 
-    def __post_init__(self) -> None:
-        """Refuse audio that no browser would play."""
-        for label, sound in self.audio:
-            media_type(sound, f"example {self.key!r}, {label!r}")
+    def words(self) -> list[Word]:
+        """The texts aligned word by word; empty without both."""
+        if self.reference is None or self.hypothesis is None:
+            return []
+        return align(self.reference, self.hypothesis)
+
+
+@dataclass(frozen=True)
+class Media:
+    """All that a board can be heard and seen by.
+
+    `silence` says for a cell without any example why there is none; `note` what was left out of the
+    whole page, '' where nothing was.
+    """
+
+    examples: tuple[Example, ...] = ()
+    silence: Mapping[Place, str] = field(default_factory=dict)
+    note: str = ""
 
 
 def plays(sound: bytes) -> bool:
@@ -75,11 +91,6 @@ def source(sound: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(sound).decode('ascii')}"
 
 
-def shown(section: Section, examples: Sequence[Example]) -> list[dict[str, Any]]:
-    """The section's first `MOST` examples, ready for the page."""
-    return [_shown(section, example) for example in examples if _belongs(section, example)][:MOST]
-
-
 def align(reference: str, hypothesis: str) -> list[Word]:
     """The two texts as one row of words, each equal, substituted, deleted or inserted."""
     said, heard = reference.split(), hypothesis.split()
@@ -94,22 +105,3 @@ def align(reference: str, hypothesis: str) -> list[Word]:
         left, right = left or [""] * size, right or [""] * size
         row += [(chunk.type, one, other) for one, other in zip(left, right, strict=True)]
     return row
-
-
-def _belongs(section: Section, example: Example) -> bool:
-    if example.comparison:
-        return example.comparison == section.comparison.name
-    datasets = [name for domain in DOMAINS for name in section.comparison.datasets(domain)]
-    return example.dataset in datasets and example.model in [row.model for row in section.rows]
-
-
-def _shown(section: Section, example: Example) -> dict[str, Any]:
-    score = words.amount(section.measure, example.score) if example.score is not None else ""
-    line = (example.kind, example.model, example.dataset, example.key, score)
-    texts = example.reference is not None and example.hypothesis is not None
-    return {
-        "title": example.title,
-        "line": " · ".join(part for part in line if part),
-        "audio": [(label, source(sound)) for label, sound in example.audio],
-        "words": align(example.reference or "", example.hypothesis or "") if texts else [],
-    }

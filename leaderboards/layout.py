@@ -1,8 +1,8 @@
-"""What every page shares: one self-contained HTML file, no script, no network, no external font.
+"""What every page shares: its frame and its style, no network, no external font.
 
 Jinja2 escapes every string that is shown; only the charts, which vl-convert escapes itself, and the
 embedded JSON, whose `<`, `>` and `&` are written as escapes, are put in as they are. A content
-security policy in the page forbids loading or running anything.
+security policy in the page forbids loading anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ def render(
     brand: str,
     lede: str,
     places: Sequence[tuple[str, str]],
-    data: dict[str, Any],
+    data: dict[str, Any] | None = None,
     **shown: Any,
 ) -> str:
     """The page of a template (`board`, `dataset`) as text.
 
-    `places`: id and title of what the page's own menu leads to. `data`: the JSON object that is
-    embedded. `shown`: whatever else the template names.
+    `places`: id and title of what the page's own menu leads to. `data`: a JSON object to embed.
+    `shown`: whatever else the template names.
     """
-    style = "".join(_styles(template))
     found = _environment().get_template(f"{template}.html.j2")
     return found.render(
         title=title,
@@ -41,16 +40,22 @@ def render(
         lede=lede,
         places=places,
         kind=template,
-        css=Markup(style),
-        data=_embedded(data),
+        css=Markup(style(template)),
+        data=None if data is None else _embedded(data),
         **shown,
     )
 
 
-def _styles(template: str) -> list[str]:
-    """The shared style sheet, then the template's own where it has one."""
+def style(template: str) -> str:
+    """The shared style sheet, then the template's own."""
     files = (HERE / "layout.css", HERE / f"{template}.css")
-    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return "".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def script(template: str) -> str:
+    """The template's scripts in the order of their names, as one."""
+    files = sorted(HERE.glob(f"{template}-*.js"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _environment() -> Environment:

@@ -121,17 +121,34 @@ def place(row: Row, domain: Domain) -> str:
 
 def notes(section: Section) -> list[str]:
     """What the finding does not tell: where the ranking is from, further flips, failed clips."""
-    ranked = [row for row in section.rows if row.cell(section.headline).rank]
-    order = f"Ranked {PLACES[section.headline]}." if len(ranked) > 1 else ""
+    few = [found for found in section.agreements if found.models < FEWEST_MODELS]
+    order, *rest = _conditions(section)
+    told = [order, *(agreement(found) for found in few), *turns(section), *rest]
+    return [note for note in told if note]
+
+
+def conditions(section: Section) -> list[str]:
+    """What the values rest on: where the ranking is from, mixed specs, failed clips, idle rules."""
+    return [note for note in _conditions(section) if note]
+
+
+def turns(section: Section) -> list[str]:
+    """The flips that the finding does not tell, the clear ones first, not all one by one."""
     told = next((flip for flip in section.flips if flip.clear), None)
     others = [flip for flip in section.flips if flip is not told]
-    turns = [
+    found = [
         f"{flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} on synthetic data, behind "
         f"it {PLACES[flip.domain]}{'' if flip.clear else ' (may be chance)'}."
         for flip in sorted(others, key=lambda flip: not flip.clear)[:MOST_TURNS]
     ]
     if len(others) > MOST_TURNS:
-        turns.append(f"{len(others) - MOST_TURNS:,} more pairs change places.")
+        found.append(f"{len(others) - MOST_TURNS:,} more pairs change places.")
+    return found
+
+
+def _conditions(section: Section) -> list[str]:
+    ranked = [row for row in section.rows if row.cell(section.headline).rank]
+    order = f"Ranked {PLACES[section.headline]}." if len(ranked) > 1 else ""
     called = names(section.rows)
     failed = [
         f"{called[row.fingerprint]}, {cell.dataset}: {cell.counts.n_failed:,} of "
@@ -143,9 +160,7 @@ def notes(section: Section) -> list[str]:
     ]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
-    few = [found for found in section.agreements if found.models < FEWEST_MODELS]
-    agreed = [agreement(found) for found in few]
-    return [note for note in (order, asked, *agreed, *turns, *failed, *_unsliced(section)) if note]
+    return [order, asked, *failed, *_unsliced(section)]
 
 
 def findings(section: Section) -> tuple[str, ...]:

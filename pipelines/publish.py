@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
+import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
+from typing import Any
 
 import metrics
-from leaderboards import boards, export, page, tracking
-from leaderboards.examples import Example
+from leaderboards import boards, details, site
+from leaderboards.details import Origin
 from leaderboards.records import Board, Comparison, DatasetInfo, ScoreTable
-from metrics.text import NORMALISERS
-from pipelines import stores, tasks, timings
+from pipelines import media, stores, tasks, timings
 from pipelines.config import Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
-from pipelines.records import Failure
-from pipelines.score import Answers
-from pipelines.shards.datasets import INDEX, RandomReader, read_table
+from pipelines.shards.datasets import INDEX
 from pipelines.workspace import Workspace
 
 LIBRARIES = ("realear", "apache-beam", "numpy", "scipy", "soundfile", "soxr", "torch")
@@ -141,108 +140,53 @@ def versions() -> dict[str, str]:
 
 
 def write_site(result: Outcome, workspace: Workspace, suite: Suite, *, with_audio: bool) -> str:
-    """Write page, CSV and JSON; the page's path. Audio only where its card or the user allows."""
-    shown = list(examples(result, workspace, with_audio=with_audio))
-    base = f"{workspace.site}/{suite.name}"
-    html = page.build_page(result.board, examples=shown)
-    stores.write_bytes(f"{base}.csv", export.to_csv(result.board).encode())
-    stores.write_bytes(f"{base}.json", export.to_json(result.board).encode())
-    stores.write_bytes(f"{base}.html", html.encode())
-    return f"{base}.html"
+    """Write the board's folder: page, data, sounds, CSV and JSON; the path of its `index.html`.
+
+    Sounds only where their card or the user allows.
+    """
+    target = f"{workspace.site}/{suite.name}"
+    if not stores.is_url(target):
+        return str(_write_site(result, workspace, Path(target), with_audio=with_audio))
+    with tempfile.TemporaryDirectory(prefix="realear-site-") as folder:
+        page = _write_site(result, workspace, Path(folder), with_audio=with_audio)
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and path != page:
+                stores.publish(str(path), f"{target}/{path.relative_to(folder).as_posix()}")
+        stores.publish(str(page), f"{target}/{page.name}")
+    return f"{target}/{page.name}"
 
 
-def track(result: Outcome, workspace: Workspace, html: str | None = None) -> tracking.Logged:
-    """Log the evaluation to MLflow, in the launching process; what is there is left as it is."""
-    models = {cell.handling.fingerprint: cell.handling.record() for cell in result.cells}
-    return tracking.log_evaluation(
-        result.board,
-        result.tables,
-        database=Path(workspace.database).absolute(),
-        artifacts=Path(workspace.artifacts).absolute(),
-        models=models,
-        page=html,
-    )
+def _write_site(result: Outcome, workspace: Workspace, folder: Path, *, with_audio: bool) -> Path:
+    found = details.read(result.board, result.tables)
+    heard = media.collect(found, result.cells, workspace, folder, with_audio=with_audio)
+    origins = [_origin(cell) for cell in result.cells]
+    return site.write(result.board, folder, details=found, media=heard, origins=origins)
 
 
-def examples(result: Outcome, workspace: Workspace, *, with_audio: bool) -> Iterator[Example]:
-    """A typical and the worst clip of each comparison's best model, a dataset a domain."""
-    for section in result.board.sections:
-        leading = [row for row in section.rows if row.role == "model"][:1]
-        for row in leading:
-            for domain in section.shown():
-                dataset = section.comparison.datasets(domain)[0]
-                cell = _cell(result, row.fingerprint, dataset, section.comparison.name)
-                if cell and (with_audio or cell.made.card.redistribute):
-                    yield from _of_cell(workspace, cell, section.comparison.name)
-
-
-def _cell(result: Outcome, fingerprint: str, dataset: str, comparison: str) -> Cell | None:
-    """The cell behind a board's first metric; None for the further metrics of a comparison."""
-    for cell in result.cells:
-        found = (cell.comparison, cell.handling.fingerprint, cell.made.card.name)
-        if found == (comparison, fingerprint, dataset):
-            return cell
-    return None
-
-
-def _of_cell(workspace: Workspace, cell: Cell, comparison: str) -> Iterator[Example]:
-    spec = cell.specs[0]
-    table = next(score_tables(workspace, cell))
-    rows = pa.concat_tables([read_table(path) for path in table.paths]).to_pylist()
-    better = -1 if metrics.METRICS[spec.name].higher_is_better else 1
-    scored = sorted(
-        (row for row in rows if row["value"] is not None),
-        key=lambda row: (better * row["value"], row["key"]),
-    )
-    if not scored:
-        return
-    reader = RandomReader(cell.made.folder)
-    chosen = {"typical": scored[len(scored) // 2], "worst": scored[-1]}
-    for kind, row in chosen.items():
-        yield _example(workspace, cell, comparison, kind, row, reader)
-    reader.close()
-
-
-def _example(
-    workspace: Workspace,
-    cell: Cell,
-    comparison: str,
-    kind: str,
-    row: Mapping[str, object],
-    reader: RandomReader,
-) -> Example:
-    clip = reader[str(row["key"])]
-    folder = workspace.predictions(cell.handling.chain, cell.made.card.name)
-    answers = Answers(folder, clip.row.shard)
-    answer = answers.of(clip.row.key)
-    answers.close()
-    given = {} if isinstance(answer, Failure) else answer
-    names = [name for name in ("clean", "s1", "s2") if clip.row.has(name)]
-    audio = [("what the model heard", clip.read())]
-    audio += [(f"truth: {name}", clip.read(name)) for name in names]
-    audio += [
-        (f"answer: {n.removesuffix('.wav')}", d) for n, d in given.items() if n.endswith(".wav")
+def _origin(cell: Cell) -> Origin:
+    """The commands that make a cell's values again in the workspace, and what tells them apart."""
+    card, asked = cell.made.card, cell.handling
+    settings = [part for each in _settings(asked.parameters) for part in ("--set", each)]
+    measured = [
+        part
+        for spec in cell.specs
+        for part in ("--metric", ":".join((spec.name, *_settings(spec.parameters))))
     ]
-    said, heard = _texts(cell, clip.row.text, given)
-    return Example(
-        title=clip.row.key,
-        model=cell.handling.model,
-        dataset=cell.made.card.name,
-        key=clip.row.key,
-        kind=kind,
-        audio=tuple(audio),
-        reference=said,
-        hypothesis=heard,
-        score=float(str(row["value"])),
-        comparison=comparison,
+    predicted = ["realear", "predict", asked.origin, card.name, *settings]
+    scored = ["realear", "score", "--dataset", card.name, "--model", asked.origin, *settings]
+    facts = (
+        ("Model", asked.origin),
+        ("Predictions", asked.chain),
+        ("Dataset content", card.content),
+        ("Task", f"{asked.task}, version {tasks.get(asked.task).version}"),
     )
+    commands = (shlex.join(predicted), shlex.join([*scored, *measured]))
+    return Origin(asked.fingerprint, card.name, commands, facts)
 
 
-def _texts(
-    cell: Cell, text: str | None, answer: Mapping[str, bytes]
-) -> tuple[str | None, str | None]:
-    """Reference and hypothesis as the metric compared them; None where it is not about text."""
-    if tasks.get(cell.handling.task).name != "recognition" or text is None:
-        return None, None
-    normalise = NORMALISERS[str(cell.specs[0].parameters["normaliser"])]
-    return normalise(text), normalise(answer.get("txt", b"").decode())
+def _settings(parameters: Mapping[str, Any]) -> list[str]:
+    """Parameters as `name=value` words, as the command line reads them."""
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in parameters.items()
+    ]
