@@ -21,7 +21,7 @@ PLACES: Mapping[Domain, str] = {
     "real": "on real recordings",
 }
 ROLE_MARKS: Mapping[Role, str] = {"model": "", "baseline": "baseline", "oracle": "oracle"}
-MOST_TURNS = 10  # told one by one
+MOST_TOLD = 10  # turns, and cells with failed clips, that are told one by one
 _DECIMALS = {"%": 1, "dB": 1, "MOS": 2}
 _MINUS = str.maketrans("-", "−")
 
@@ -139,10 +139,10 @@ def turns(section: Section) -> list[str]:
     found = [
         f"{flip.ahead_on_synthetic} is ahead of {flip.ahead_in_domain} on synthetic data, behind "
         f"it {PLACES[flip.domain]}{'' if flip.clear else ' (may be chance)'}."
-        for flip in sorted(others, key=lambda flip: not flip.clear)[:MOST_TURNS]
+        for flip in sorted(others, key=lambda flip: not flip.clear)[:MOST_TOLD]
     ]
-    if len(others) > MOST_TURNS:
-        found.append(f"{len(others) - MOST_TURNS:,} more pairs change places.")
+    if len(others) > MOST_TOLD:
+        found.append(f"{len(others) - MOST_TOLD:,} more pairs change places.")
     return found
 
 
@@ -158,6 +158,9 @@ def _conditions(section: Section) -> list[str]:
         for cell in row.cell(domain).datasets
         if cell.counts.n_failed
     ]
+    if len(failed) > MOST_TOLD:
+        more = len(failed) - MOST_TOLD
+        failed[MOST_TOLD:] = [f"{more:,} more results have failed clips: the tables count them."]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
     return [order, asked, *failed, *_unsliced(section)]

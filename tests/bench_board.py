@@ -23,13 +23,15 @@ from leaderboards.records import Comparison, DatasetInfo, Domain, ScoreTable, Sl
 from metrics import spec
 
 MODELS, DATASETS, CLIPS, SHARDS, SPEAKERS = 200, 20, 300, 2, 30
-RULES = 10  # of 5 groups each
+RULES = 10  # of 5 groups each: 50 slices
 DOMAINS: dict[Domain, int] = {"synthetic": 8, "simulated": 4, "real": 8}
 
 T = TypeVar("T")
 
 
-def world(folder: Path, *, models: int, refused: float) -> tuple[Comparison, list, list]:
+def world(
+    folder: Path, *, models: int, rules: int, refused: float
+) -> tuple[Comparison, list, list]:
     """Score tables and indexes as the steps write them; `refused`: the share of failed clips."""
     rng = np.random.default_rng(7)
     names = [(f"{d}-{n}", d) for d, count in DOMAINS.items() for n in range(count)]
@@ -39,7 +41,7 @@ def world(folder: Path, *, models: int, refused: float) -> tuple[Comparison, lis
     for place, (name, domain) in enumerate(names):
         index = folder / f"{name}.parquet"
         labels = [
-            json.dumps({f"l{rule}": f"{rng.uniform(0, 25):.1f}" for rule in range(RULES)})
+            json.dumps({f"l{rule}": f"{rng.uniform(0, 25):.1f}" for rule in range(rules)})
             for _ in range(CLIPS)
         ]
         keys = [f"{name}-{clip:05d}" for clip in range(CLIPS)]
@@ -56,12 +58,12 @@ def world(folder: Path, *, models: int, refused: float) -> tuple[Comparison, lis
                     record, fixed.hash, paths, 4.0,
                 )
             )  # fmt: skip
-    rules = tuple(
-        SliceRule(f"r{n}", f"labels.l{n}", (5, 10, 15, 20), unit="dB") for n in range(RULES)
+    cuts = tuple(
+        SliceRule(f"r{n}", f"labels.l{n}", (5, 10, 15, 20), unit="dB") for n in range(rules)
     )
     chosen = {d: tuple(n for n, of in names if of == d) for d in DOMAINS}
     return (
-        Comparison("c", "recognition", "Reading", "wer", slices=rules, **chosen),
+        Comparison("c", "recognition", "Reading", "wer", slices=cuts, **chosen),
         tables,
         datasets,
     )
@@ -106,10 +108,13 @@ def main() -> None:
     """Make the tables, then time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=MODELS)
+    parser.add_argument("--rules", type=int, default=RULES, help="of 5 groups each")
     parser.add_argument("--refused", type=float, default=0.0, help="share of clips that fail")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        comparison, tables, datasets = world(Path(name), models=asked.models, refused=asked.refused)
+        comparison, tables, datasets = world(
+            Path(name), models=asked.models, rules=asked.rules, refused=asked.refused
+        )
         build = timed(
             "board",
             lambda: boards.build([comparison], tables, datasets, tolerated_failures=0.5),

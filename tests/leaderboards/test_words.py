@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from leaderboards import words
-from leaderboards.records import Measure
+from leaderboards.records import Board, Counts, Flip, Measure
 from metrics import METRICS, Interval
 
 
@@ -56,3 +56,23 @@ def test_lists_durations_and_reasons() -> None:
     assert words.joined(["a", "b", "c"]) == "a, b and c"
     assert [words.duration(s) for s in (48, 750, 11_520)] == ["48 s", "12.5 min", "3.2 h"]
     assert words.reasons({"b": 1, "a": 2000}) == "a 2,000, b 1"
+
+
+def test_many_turns_and_failures_are_counted_not_listed(board: Board) -> None:
+    section = board.sections[0]
+    turn = Flip("a", "b", "real", clear=False)
+    failed = Counts(30, failed={"not_finite": 1})
+    rows = [
+        replace(
+            row,
+            real=replace(
+                row.real, datasets=tuple(replace(c, counts=failed) for c in row.real.datasets)
+            ),
+        )
+        for row in section.rows * 4
+    ]
+    told = words.notes(replace(section, flips=(turn,) * 25, rows=tuple(rows)))
+    assert told.count("a is ahead of b on synthetic data, behind it on real recordings "
+                      "(may be chance).") == words.MOST_TOLD  # fmt: skip
+    assert "15 more pairs change places." in told
+    assert "14 more results have failed clips: the tables count them." in told

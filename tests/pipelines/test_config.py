@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from leaderboards.labels import LABELS, alternatives
 from leaderboards.records import ClipRule, SliceRule
-from pipelines import config, evaluate, rules
+from pipelines import config, evaluate, rules, schema
 from pipelines.config import load_suite, making_order, parse_datasets, parse_name, parse_suite
 from pipelines.make import make
 from pipelines.records import RealEarError
@@ -269,3 +270,16 @@ def test_slices_name_columns_that_an_index_has_and_labels_that_are_written():
         for column in alternatives(rule.column):
             label = column.removeprefix(LABELS)
             assert column in rules.COLUMNS or f'"{label}"' in written, column
+
+
+def test_the_page_on_boards_shows_a_sound_comparison_and_every_slice():
+    page = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = YAML(typ="safe", pure=True).load(block)["comparisons"]["reading"]
+    found = schema.validate(config.ComparisonConfig, shown, "docs/boards.md")
+    assert [rule.name for rule in found.slices] == ["snr", "age", "level"]
+    for name, rule in rules.BUILT_IN.items():
+        (line,) = [
+            line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line
+        ]
+        assert all(f"{edge:,g}".replace("-", "−") in line for edge in rule.edges)
