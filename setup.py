@@ -91,7 +91,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=PACKAGES,
-    package_data={"leaderboards": ["templates/*"]},
+    package_data={"leaderboards": ["templates/*"], "models": ["weights/*/*"]},
     install_requires=REQUIREMENTS,
     extras_require={**EXTRAS, "dev": DEVELOPMENT},
     entry_points={"console_scripts": ["realear = pipelines.cli:main"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class Trained(Neural):
 
     architecture = ""
     libraries = ("torch", "torchaudio")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        with contextlib.suppress(ValueError):  # told when it is named, hashed or loaded
+            self.sample_rate = self._config().get("sample_rate", self.sample_rate)
 
     @property
     def folder(self) -> Path:
@@ -80,7 +86,7 @@ class TrainedSeparator(Trained):
         from torchaudio.models import ConvTasNet
 
         config = self._config()
-        self.sample_rate, self._sources = config["sample_rate"], config["network"]["num_sources"]
+        self._sources = config["network"]["num_sources"]
         return self._filled(ConvTasNet(**config["network"]))
 
     def _compute(self, batch: Any, _lengths: Any) -> Sequence[Signal]:

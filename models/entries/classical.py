@@ -67,6 +67,13 @@ ENTRIES: dict[str, ModelEntry] = {
         source="noisereduce",
         licence="MIT",
     ),
+    "small-conv-tasnet": ModelEntry(
+        "models.own:TrainedSeparator",
+        "a small Conv-TasNet for two talkers, trained on espeak-ng's voices, comes with RealEar",
+        {"checkpoint": "pairs-8k"},
+        source="Luo & Mesgarani 2019; examples/training/pairs.yaml",
+        licence="Apache-2.0",
+    ),
     "trained-separator": ModelEntry(
         "models.own:TrainedSeparator",
         "a Conv-TasNet that `realear train separation` made",

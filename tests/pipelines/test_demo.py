@@ -14,6 +14,7 @@ from pipelines.shards.datasets import RandomReader
 
 SIMULATED = {"readings-in-rooms", "pairs-in-rooms", "noisy-in-rooms"}
 SYNTHETIC = {"readings", "pairs", "noisy"}
+SOURCES = {"talkers"}  # what pairs are mixed of: on no board
 
 
 def put(root: Path, *names: str) -> Path:
@@ -29,7 +30,7 @@ def put(root: Path, *names: str) -> Path:
 
 def test_without_recordings_there_is_no_real_column():
     suite = demo.suite()
-    assert suite.datasets.keys() == SYNTHETIC | SIMULATED
+    assert suite.datasets.keys() == SYNTHETIC | SIMULATED | SOURCES
     assert [comparison.real for comparison in suite.comparisons.values()] == [[], [], []]
     assert {comparison.task for comparison in suite.comparisons.values()} == {
         "recognition", "separation", "enhancement"
@@ -163,7 +164,7 @@ def test_a_tiny_demo(realear, recordings, monkeypatch, tmp_path):
     def tiny(*arguments, **options):
         value = json.loads(whole(*arguments, **options).model_dump_json(exclude_unset=True))
         for name, dataset in value["datasets"].items():
-            dataset["limit"] = 24 if name == "readings" else 3
+            dataset["limit"] = 24 if name in ("readings", "talkers") else 3
         value["comparisons"]["recognition"]["models"] = ["pocketsphinx-narrow"]
         return parse_suite(value, "demo")
 
@@ -171,7 +172,7 @@ def test_a_tiny_demo(realear, recordings, monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "suite", tiny)
     ended = realear("demo", "--real", recordings, "--out", tmp_path / "out", "--workers", 1)
     assert ended.code == 0, ended.text
-    rows = list(csv.DictReader((tmp_path / "out/site/demo.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "out/site/demo/board.csv").read_text().splitlines()))
     values = {
         (row["comparison"], row["model"], row["quantity"]): row["value"]
         for row in rows
@@ -184,7 +185,7 @@ def test_a_tiny_demo(realear, recordings, monkeypatch, tmp_path):
         sign = 1 if comparison == "recognition" else -1  # a higher WER is worse, a lower PESQ is
         assert gap == pytest.approx(sign * (domains[1] - domains[0]), abs=1e-7)
     assert ("separation", "nmf", "real") not in values or not values["separation", "nmf", "real"]
-    page = (tmp_path / "out/site/demo.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out/site/demo/index.html").read_text(encoding="utf-8")
     assert "RealEar demo with your recordings" in page
     again = realear("demo", "--real", recordings, "--out", tmp_path / "out", "--workers", 1)
     assert "was logged before" in again.text
