@@ -112,9 +112,10 @@ def refer(suites: Sequence[Suite], workspace: Workspace) -> Referred:
             answers.add(pair)
         for name, comparison in suite.comparisons.items():
             asked = [handlings[name, model] for model in comparison.models]
-            listed = [made[dataset] for _, dataset in comparison.datasets()]
-            there = [each for each in listed if each is not None]
-            pairs = {(model.chain, each.card.name) for model in asked for each in there}
+            listed = {dataset: made[dataset] for _, dataset in comparison.datasets()}
+            there = [each for each in listed.values() if each is not None]
+            called = [each.card.name if each else name for name, each in listed.items()]
+            pairs = {(model.chain, each) for model in asked for each in called}
             if len(there) < len(listed):
                 unknown |= pairs
                 continue
