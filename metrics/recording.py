@@ -20,7 +20,6 @@ from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 RATES = (1_000, 384_000)  # Hz
 LARGEST = 1e6  # amplitude; samples are meant to reach 1, and squares must not overflow
@@ -242,6 +241,8 @@ def _chunk(signal: NDArray, tables: _Tables, every: int) -> _Heard:
     frames = samples[: whole * tables.frame].reshape(whole, tables.frame)
     squares = np.vecdot(frames, frames).astype(np.float64)
     rest, cut = samples[whole * tables.frame :], samples[blocks * tables.block :]
+    from scipy.fft import rfft  # not where only names are wanted
+
     spectra = rfft(samples[: blocks * tables.block].reshape(blocks, tables.block), axis=-1)
     total = float(spectra[:, 0].real.sum() + cut.sum())
     parts = spectra.view(np.float32)

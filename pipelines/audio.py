@@ -18,7 +18,6 @@ import soundfile
 import soxr
 from blake3 import blake3
 from numpy.typing import NDArray
-from scipy.io import wavfile
 
 from metrics.recording import LARGEST, Measured, measure
 from pipelines.untrusted import Metered, refuse_bomb
@@ -393,6 +392,8 @@ def encode_wav(signal: NDArray, sample_rate: int) -> bytes:
     """Encode (time,) as mono float32 WAV: what predicted signals are stored as."""
     file = io.BytesIO()
     # Not libsndfile: it writes the time of day into a float WAV (its PEAK chunk).
+    from scipy.io import wavfile  # a second to import: only where it is wanted
+
     wavfile.write(file, sample_rate, np.asarray(signal, dtype=np.float32))
     return file.getvalue()
 

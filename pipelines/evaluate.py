@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import metrics
-from pipelines import make, predict, publish, score, timings, transforms
+from pipelines import make, predict, publish, running, score, timings
 from pipelines.config import ComparisonConfig, Datasets, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
@@ -119,14 +119,14 @@ def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None
             )
         ]
         asked = same[0].handling
-        transforms.run(f"Predict {asked.model}", parts, asked, engine)
+        running.run(f"Predict {asked.model}", parts, asked, engine)
         for cell in unique:
             predict.describe(workspace, cell.made.card, asked)
 
 
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Score all predictions with all metrics in one pipeline."""
-    transforms.run("Score", score_parts(cells, workspace), score.score_shard, engine)
+    running.run("Score", score_parts(cells, workspace), score.score_shard, engine)
 
 
 def score_parts(cells: list[Cell], workspace: Workspace) -> list[Part]:

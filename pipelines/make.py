@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines import corpora, prepare, transforms
+from pipelines import corpora, prepare, running
 from pipelines.config import DatasetConfig
 from pipelines.engines import Engine
 from pipelines.records import Part, RealEarError, ToleranceExceeded, digest
@@ -166,7 +166,7 @@ def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
 def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     """Do what is missing, then write index, failures and card, unless they stand already."""
     inputs = digest([repr(planned.about), [part.inputs for part in planned.parts]])
-    done = transforms.run(label, planned.parts, planned.work, engine)
+    done = running.run(label, planned.parts, planned.work, engine)
     if planned.decided is not None:
         from pipelines import plans
 

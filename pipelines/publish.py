@@ -10,18 +10,20 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import metrics
-from leaderboards import boards, details, site
-from leaderboards.details import Origin
+from leaderboards import boards
 from leaderboards.records import Board, Comparison, DatasetInfo, ScoreTable
-from pipelines import media, stores, tasks, timings
+from pipelines import stores, tasks, timings
 from pipelines.config import Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.shards.datasets import INDEX
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:  # drawing a page takes charts and pictures, which showing a board does not
+    from leaderboards.details import Origin
 
 LIBRARIES = ("realear", "apache-beam", "numpy", "scipy", "soundfile", "soxr", "torch")
 
@@ -157,6 +159,9 @@ def write_site(result: Outcome, workspace: Workspace, suite: Suite, *, with_audi
 
 
 def _write_site(result: Outcome, workspace: Workspace, folder: Path, *, with_audio: bool) -> Path:
+    from leaderboards import details, site
+    from pipelines import media
+
     found = details.read(result.board, result.tables)
     heard = media.collect(found, result.cells, workspace, folder, with_audio=with_audio)
     origins = [_origin(cell) for cell in result.cells]
@@ -165,6 +170,8 @@ def _write_site(result: Outcome, workspace: Workspace, folder: Path, *, with_aud
 
 def _origin(cell: Cell) -> Origin:
     """The commands that make a cell's values again in the workspace, and what tells them apart."""
+    from leaderboards.details import Origin
+
     card, asked = cell.made.card, cell.handling
     settings = [part for each in _settings(asked.parameters) for part in ("--set", each)]
     measured = [

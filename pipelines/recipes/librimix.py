@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts come in where they are used: signal takes a second
 from numpy.typing import NDArray
 
 from pipelines.recipes.base import Recipe, Rendered, Row, key_of, refuse_twins

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts come in where they are used
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.recipes.base import Range, Recipe, Row, Spread, generator, refuse_twins

@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts come in where they are used: signal takes a second
 
 from pipelines.recipes.decay import reverberation_time
 

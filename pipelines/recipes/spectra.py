@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts come in where they are used
 
 PADDING_SECONDS = 0.5  # of zeros, for the filter's tail not to come round
 WINDOW_SECONDS = 0.032  # of the short-time Fourier transform

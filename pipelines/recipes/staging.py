@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts come in where they are used: signal takes a second
 from numpy.typing import NDArray
 
 from pipelines.recipes import channels, noise, perturb
