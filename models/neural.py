@@ -37,7 +37,8 @@ class Neural(Model):
     """Base of adapters to networks in torch.
 
     `device`: "cpu", "cuda", or "auto", which is the GPU where this machine has one. `precision`:
-    what autocast computes in; float32 leaves it off. Both are part of the fingerprint.
+    what autocast computes in; float32 leaves it off. Both are part of the fingerprint. In 16
+    bits an answer is rounded, and differently so with other neighbours in a batch.
     """
 
     device: str = "auto"
@@ -78,6 +79,8 @@ class Neural(Model):
             )
         torch.backends.cudnn.benchmark = False  # it would choose algorithms by the clock
         torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False  # on by default: 10 bits where float32 is asked for
+        torch.backends.cuda.matmul.allow_tf32 = False
         network = self._build()
         self._network = network.to(self.device).eval() if hasattr(network, "to") else network
 

@@ -63,13 +63,33 @@ def test_warming_up_loads_and_computes():
     assert model.batches == [(1, 16_000)]
 
 
-def test_lower_precision_is_used_and_in_the_record():
-    from models import record
+def test_lower_precision_is_used_and_in_the_fingerprint():
+    from models import fingerprint, record
 
     exact, coarse = Smoother(device="cpu"), Smoother(device="cpu", precision="bfloat16")
-    [one], [other] = (model.enhance(signals(400), sample_rate=8_000) for model in (exact, coarse))
-    assert 0 < np.abs(one - other).max() < 0.01
+    clips = signals(400, 300, 400)
+    one, other = (model.enhance(clips, sample_rate=8_000) for model in (exact, coarse))
+    assert 0 < np.abs(one[0] - other[0]).max() < 0.01
+    for clip, together in zip(clips, other, strict=True):
+        [alone] = coarse.enhance([clip], sample_rate=8_000)
+        np.testing.assert_allclose(together, alone, atol=0.01)
     assert record(coarse, "x")["precision"] == "bfloat16"
+    assert fingerprint(exact, "x") != fingerprint(coarse, "x")
+
+
+def test_float32_is_not_tf32_on_a_gpu():
+    import torch
+
+    parts = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [part.allow_tf32 for part in parts]
+    try:
+        for part in parts:
+            part.allow_tf32 = True
+        Smoother(device="cpu").load()
+        assert not any(part.allow_tf32 for part in parts)
+    finally:
+        for part, value in zip(parts, before, strict=True):
+            part.allow_tf32 = value
 
 
 @pytest.mark.parametrize("wrong", [{"device": "gpu"}, {"precision": "int8"}])

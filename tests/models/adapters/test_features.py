@@ -180,3 +180,21 @@ def test_from_a_folder_of_sounds_to_predictions(checkpoint, realear, tmp_path):
         found = np.frombuffer(answers.of(str(number))["npy"][-4 * WIDTH :], "<f4")
         np.testing.assert_allclose(found, alone(model, stored), atol=1e-4)
     answers.close()
+
+
+def test_speaker_vectors_from_a_folder_of_sounds(checkpoint, realear, tmp_path):
+    for number, clip in enumerate(noise(9_000, 4_000)):
+        soundfile.write(tmp_path / f"{number}.wav", clip, RATE, subtype="PCM_16")
+    out = ("--out", tmp_path / "work", "--workers", 1)
+    assert realear("prepare", tmp_path, "--name", "sounds", "--shards", 1, *out).code == 0
+    folder = checkpoint("wavlm", "group", "ForXVector")
+    asked = ("--set", f"checkpoint={folder}", "--set", "device=cpu")
+    ended = realear("predict", "wavlm-base-sv", "sounds", *asked, *out)
+    assert ended.code == 0, ended.text
+    [predictions] = (tmp_path / "work").glob("predictions/wavlm-base-sv-*/sounds")
+    answers, model = Answers(str(predictions), "sounds-000000"), SpeakerVectors(checkpoint=folder)
+    for number in range(2):
+        stored, _ = soundfile.read(tmp_path / f"{number}.wav", dtype="float32")
+        found = np.frombuffer(answers.of(str(number))["npy"][-4 * 6 :], "<f4")
+        np.testing.assert_allclose(found, alone(model, stored), atol=1e-4)
+    answers.close()

@@ -171,9 +171,14 @@ def test_an_enhancer_gives_the_first_signal_of_a_separator(tmp_path):
     folder = str(separator(tmp_path, "sepformer", 1))
     enhancer = models.create("speechbrain-sepformer-enhancer", checkpoint=folder)
     parted = models.create("speechbrain-sepformer", checkpoint=folder)
-    [found] = enhancer.enhance([noise(900)], sample_rate=RATE)
-    [expected] = parted.separate([noise(900)], sample_rate=RATE, sources=1)
-    np.testing.assert_array_equal(found, expected[0])
+    clips = [noise(900), noise(0), noise(1, 2), noise(900, 3), np.zeros(500, np.float32)]
+    found = enhancer.enhance(clips, sample_rate=RATE)
+    for clip, answer in zip(clips, found, strict=True):
+        assert answer.shape == clip.shape
+        [alone] = enhancer.enhance([clip], sample_rate=RATE)
+        np.testing.assert_allclose(answer, alone, atol=1e-4)
+        [expected] = parted.separate([clip], sample_rate=RATE, sources=1)
+        np.testing.assert_array_equal(alone, expected[0])
 
 
 def mixtures(folder: Path) -> Path:

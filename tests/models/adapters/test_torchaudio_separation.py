@@ -92,6 +92,26 @@ def test_conv_tasnet_is_the_librarys_own(folders):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("architecture", NAMES)
+def test_in_sixteen_bits_it_is_another_model_with_about_the_same_answers(folders, architecture):
+    exact, coarse = (
+        made(folders, architecture, precision=each) for each in ("float32", "bfloat16")
+    )
+    shape = {"ConvTasNet": (4_000,), "HDemucs": (2, 4_000)}[architecture]
+    sources = {"ConvTasNet": 2, "HDemucs": 4}[architecture]
+    clips = list(np.random.default_rng(0).normal(0, 0.1, (3, *shape)).astype(np.float32))
+    wanted, found = (
+        model.separate(clips, sample_rate=8_000, sources=sources) for model in (exact, coarse)
+    )
+    for clip, one, other in zip(clips, wanted, found, strict=True):
+        [alone] = coarse.separate([clip], sample_rate=8_000, sources=sources)
+        size = np.abs(one).max()
+        assert 1e-4 * size < np.abs(one - other).max() < 0.05 * size
+        assert np.abs(other - alone).max() < 0.05 * size
+        assert other.dtype == np.float32
+    assert models.fingerprint(exact, "x") != models.fingerprint(coarse, "x")
+
+
 def test_padding_would_change_it_and_the_runner_does_not_pad(folders):
     """Why padding is "none": zeros behind a clip move the norm over its whole length."""
     model = made(folders, "ConvTasNet")

@@ -39,10 +39,15 @@ TEXT = ["the cold wind blew over the hill", "ten green bottles stood on a wall",
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
+    return save(tmp_path_factory.mktemp("emformer"))
+
+
+def save(folder: Path) -> Path:
+    """A tiny transducer of random weights, its word pieces and statistics."""
     import torch
     import torchaudio
 
-    folder = tmp_path_factory.mktemp("emformer")
+    folder.mkdir(exist_ok=True)
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT), model_prefix=str(folder / "tokens"), vocab_size=40,
         model_type="bpe", minloglevel=2,
