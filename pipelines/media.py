@@ -8,9 +8,9 @@ encodes nothing anew, and any order gives the same files.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,16 +54,31 @@ class _Desk:
     workspace: Workspace
     folder: Path
     readers: dict[str, RandomReader] = field(default_factory=dict)
+    shards: OrderedDict[tuple[str, str], Answers] = field(default_factory=OrderedDict)
     spent: dict[str, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Keep the prediction shards that were read last."""
-        self.answers = lru_cache(maxsize=OPEN)(Answers)
+    def __enter__(self) -> _Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reader in self.readers.values():
+            reader.close()
+        for answers in self.shards.values():
+            answers.close()
 
     def reader(self, folder: str) -> RandomReader:
         if folder not in self.readers:
             self.readers[folder] = RandomReader(folder, trust=True)
         return self.readers[folder]
+
+    def answers(self, folder: str, stem: str) -> Answers:
+        """A prediction shard; those that were read last stay open."""
+        if (folder, stem) not in self.shards:
+            self.shards[folder, stem] = Answers(folder, stem)
+        self.shards.move_to_end((folder, stem))
+        if len(self.shards) > OPEN:
+            self.shards.popitem(last=False)[1].close()
+        return self.shards[folder, stem]
 
     def file(self, name: str, make: Callable[[], bytes]) -> str:
         """A file of the page, made unless it is there: its address."""
@@ -87,20 +102,20 @@ def collect(
     """Cut, draw and write what there is to hear of a board into `media/` of a page's folder.
 
     Worst and median clips come first, then the second worst of every cell, then the third, until
-    there are `most_clips`, or more than `most_bytes`. DamagedShard where a shard is not as its
-    sidecar says.
+    there are `most_clips`, or the next would bring them over `most_bytes`. DamagedShard where a
+    shard is not as its sidecar says.
     """
     known = {(c.comparison, c.handling.fingerprint, c.made.card.name): c for c in cells}
     allowed = {place: with_audio or cell.made.card.redistribute for place, cell in known.items()}
     heard = {place: detail for place, detail in found.items() if allowed.get(place)}
     wanted = [(place, pick) for _, place, pick in details.picked(heard)]
-    desk, cut = _Desk(workspace, folder), dict[tuple[Place, str], Example]()
-    for place, pick in wanted[:most_clips]:
-        if sum(desk.spent.values()) > most_bytes:
-            break
-        cut[place, pick.key] = _example(desk, place, known[place], pick)
-    for reader in desk.readers.values():
-        reader.close()
+    cut: dict[tuple[Place, str], Example] = {}
+    with _Desk(workspace, folder) as desk:
+        for place, pick in wanted[:most_clips]:
+            example = _example(desk, place, known[place], pick)
+            if sum(desk.spent.values()) > most_bytes:
+                break  # its files are named by no example, so `site.write` removes them
+            cut[place, pick.key] = example
     examples = (*cut.values(), *_again(found, known, cut))
     limits = f"{most_clips:,} clips and {most_bytes / 1e6:,.0f} MB"
     return Media(

@@ -81,7 +81,7 @@ def test_every_command_does_what_it_says(desk: Path, realear, monkeypatch) -> No
     for _, *words in run:
         ended = realear(*words)
         assert ended.code == 0, f"{words}\n{ended.text}"
-    page = (desk / "realear/site/phone.html").read_text(encoding="utf-8")
+    page = (desk / "realear/site/phone/index.html").read_text(encoding="utf-8")
     assert "Read speech and our phone recordings" in page
 
 

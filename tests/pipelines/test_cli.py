@@ -42,7 +42,7 @@ def refused(realear, tmp_path):
 
 
 def test_all_commands_are_here():
-    wanted = "board demo describe doctor evaluate generate list predict prepare score"
+    wanted = "board demo describe doctor evaluate gc generate list predict prepare score"
     wanted += " train tune verify"
     assert wanted.split() == COMMANDS
 

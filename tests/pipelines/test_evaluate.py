@@ -39,7 +39,7 @@ def scores(workspace: Path) -> dict[tuple[str, ...], tuple]:
 
 def board(workspace: Path) -> list[dict[str, str]]:
     """The exported board without the speed, which no two runs share."""
-    with (workspace / "site/small.csv").open(encoding="utf-8") as file:
+    with (workspace / "site/small/board.csv").open(encoding="utf-8") as file:
         return [{k: v for k, v in row.items() if k != "rtfx"} for row in csv.DictReader(file)]
 
 
@@ -63,8 +63,10 @@ def test_everything_is_there_and_accounted_for(evaluated):
     assert len(found) == 2 * (9 + 7 + 2 * 8)
     assert {key[1]: 0 for key in found}.keys() == clips.keys()
     assert all(dict(row)["end"] == "scored" for row in found.values())
-    assert {path.name for path in (evaluated / "site").iterdir()} == {
-        "small.csv", "small.json", "small.html"
+    assert {path.name for path in (evaluated / "site").iterdir()} == {"small"}
+    page = evaluated / "site/small"
+    assert {path.name for path in page.iterdir()} >= {
+        "index.html", "board.css", "board.js", "board.csv", "board.json", "data", "vendor"
     }  # fmt: skip
     assert not list(evaluated.rglob("*.partial"))
 

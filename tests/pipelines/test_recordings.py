@@ -66,7 +66,7 @@ class Example(NamedTuple):
 
     def on_board(self, model: str, dataset: str, metric: str) -> float:
         """What the exported board says."""
-        [path] = (self.folder / "site").glob("*.csv")
+        [path] = (self.folder / "site").glob("*/board.csv")
         rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
         [value] = [
             row["value"]
