@@ -11,6 +11,7 @@ A model is a dataclass whose fields are its parameters. It names its `task` and 
 | embedding | `embed_audio(signals, *, sample_rate)` | (dim,) float32 |
 | embedding, of texts, too | `embed_text(texts)` | (dim,) float32, in the same space |
 | quality | `estimate(signals, *, sample_rate)` | {"stoi": 0.93, …}: values by metric's name |
+| quality, of separation (`judges`) | `judge(mixtures, estimates, *, sample_rate)` | lists by name |
 
 What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
@@ -22,13 +23,18 @@ What every model keeps to:
   the order, an earlier call, the process or the number of threads. One instance, one thread.
 - A wrong parameter fails at construction. Heavy imports and state wait for `load()`, which the
   method calls itself; making a model costs microseconds.
+- A judge hears mixtures, (time,) each, and a separator's estimates of them, (sources, time) each,
+  of one length and any number of sources. Per clip it answers a value a source, by name: "si_snr",
+  in dB, and where it knows them "lower" and "upper", ends of a 90 % interval in dB, and "outside",
+  0 to 1, from ½ on unlike everything that it was trained on. NaN stands where nothing can be said:
+  a silent estimate or mixture, or too short a one.
 - An oracle (`role = "oracle"`) takes `references=`, too: a (sources, time) float32 array a clip.
   Only an oracle is ever handed them.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
@@ -61,6 +67,11 @@ class Model:
     """Whether it hears every channel of a clip, (channels, time), instead of their mean."""
     labels: tuple[str, ...] = ()
     """A classifier's classes, in the order of its logits; known once it is loaded."""
+    judges: ClassVar[bool] = False
+    """Whether it is a quality model that hears a mixture and a separator's estimates of it."""
+    calibration: Mapping[str, Any] | None = None
+    """A judge's own errors as measured, as JSON values; None where nobody measured them. Known
+    before the weights are loaded."""
     loaded_in: float = 0.0
     """Seconds that loading and warming up took, as whoever did it found."""
     padding: str = "none"
@@ -125,6 +136,10 @@ class Model:
     def estimate(self, *_args: Any, **_kwargs: Any) -> list[dict[str, float]]:
         """Guessed quality of each signal; see the module. Raises TypeError unless it guesses."""
         self._refuse("estimate")
+
+    def judge(self, *_args: Any, **_kwargs: Any) -> list[dict[str, list[float]]]:
+        """Guessed SI-SNR of each estimate; see the module. Raises TypeError unless it judges."""
+        self._refuse("judge")
 
     def _refuse(self, method: str) -> NoReturn:
         raise TypeError(

@@ -30,14 +30,16 @@ class RealMEstimator(SpeechBrain):
     """How well a separator does on a mixture, as SI-SNR in dB, without the true sources.
 
     `separator` is a model's name, `separator_parameters` what it is asked with, `sources` how many
-    talkers it is to part. The published network, at 8 kHz, was trained on two and answers from 0 to
-    10 dB; the share of answers at either end belongs beside their mean. Nothing in a clip is the
-    truth of this value: it is stored, not scored.
+    talkers it is to part; with "" it has none, and judges estimates that others made. The published
+    network, at 8 kHz, was trained on two talkers and answers from 0 to 10 dB; the share of answers
+    at either end belongs beside their mean. Nothing in a clip is the truth of this value: it is
+    stored, not scored.
     """
 
     task: ClassVar[str] = "quality"
     interface: ClassVar[str] = "metrics.SNREstimator"
     sample_rate = 8_000
+    judges = True
 
     separator: str = "sepformer-whamr"
     separator_parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -46,19 +48,23 @@ class RealMEstimator(SpeechBrain):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "sources", 1, 100)
-        self._separator = self._made()
+        self._separator = self._made() if self.separator else None
 
     @property
     def weights(self) -> str | None:
         """sha256 over the checkpoint's and the separator's fingerprint: both make the answer."""
         from models.registry import fingerprint
 
+        if self._separator is None:
+            return super().weights
         both = f"{super().weights} {fingerprint(self._separator, self.separator)}"
         return hashlib.sha256(both.encode()).hexdigest()
 
     def load(self) -> None:
         """Load the network and the separator; ValueError where they hear different rates."""
         super().load()
+        if self._separator is None:
+            return
         self._separator.load()
         if self._separator.sample_rate not in (None, self.sample_rate):
             raise ValueError(
@@ -69,20 +75,35 @@ class RealMEstimator(SpeechBrain):
     def warm_up(self) -> None:
         """Compute a second, so that the first clip is not charged for what is set up then."""
         self.load()
-        second = np.random.default_rng(0).normal(0, 0.1, self.sample_rate or 8_000)
-        self.estimate([second.astype(np.float32)], sample_rate=self.sample_rate or 8_000)
+        rate = self.sample_rate or 8_000
+        second = np.random.default_rng(0).normal(0, 0.1, (1, rate)).astype(np.float32)
+        if self._separator is None:
+            self.judge(second, [second], sample_rate=rate)
+        else:
+            self.estimate(second, sample_rate=rate)
 
     def estimate(self, signals: Sequence[Signal], *, sample_rate: int) -> list[dict[str, float]]:
         """{"si_snr": dB} of each (time,) mixture: the mean over its estimates; NaN where one is
-        silent, or too little is heard.
+        silent, or too little is heard. TypeError where it has no separator.
         """
         self._check_rate(sample_rate)
+        if self._separator is None:
+            self._refuse("estimate")
         parted = self._separator.separate(signals, sample_rate=sample_rate, sources=self.sources)
         found = (
             self.estimate_si_snr(mixture, estimates, sample_rate)
             for mixture, estimates in zip(signals, parted, strict=True)
         )
         return [{"si_snr": float(np.mean(values))} for values in found]
+
+    def judge(
+        self, mixtures: Sequence[Signal], estimates: Sequence[Signal], *, sample_rate: int
+    ) -> list[dict[str, list[float]]]:
+        """{"si_snr": dB a source} of each clip: see `models.base` and `estimate_si_snr`."""
+        return [
+            {"si_snr": self.estimate_si_snr(mixture, parted, sample_rate).astype(float).tolist()}
+            for mixture, parted in zip(mixtures, estimates, strict=True)
+        ]
 
     def _made(self) -> Model:
         """The separator, not loaded; ValueError unless it parts one channel by what it hears."""

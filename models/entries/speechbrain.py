@@ -19,11 +19,14 @@ REAL_M = "Subakan et al. 2021, REAL-M, arXiv 2110.10812"
 WAV2VEC2 = "Baevski et al. 2020, wav2vec 2.0, arXiv 2006.11477"
 
 
-def _published(cls: str, repository: str, summary: str, source: str) -> ModelEntry:
+def _published(
+    cls: str, repository: str, summary: str, source: str, **parameters: str
+) -> ModelEntry:
     """A repository of speechbrain's on the hub, whose cards say Apache-2.0."""
     hub = f"speechbrain/{repository}"
     extra = "speechbrain,transformers" if "-wav2vec2-" in repository else "speechbrain"
-    return ModelEntry(cls, summary, {"checkpoint": hub}, source=source, extra=extra, needs=hub)
+    given = {"checkpoint": hub, **parameters}
+    return ModelEntry(cls, summary, given, source=source, extra=extra, needs=hub)
 
 
 def _given(cls: str, summary: str, source: str) -> ModelEntry:
@@ -141,6 +144,11 @@ ENTRIES: dict[str, ModelEntry] = {
     },
     "real-m-sisnr-estimator": _published(
         ESTIMATOR, "REAL-M-sisnr-estimator", "guesses a separator's SI-SNR, 8 kHz", REAL_M
+    ),
+    "real-m-sisnr-judge": _published(
+        *(ESTIMATOR, "REAL-M-sisnr-estimator"),
+        *("guesses the SI-SNR of any separator's estimates, 8 kHz", REAL_M),
+        separator="",
     ),
     "speechbrain-encoder-decoder": _given(
         ATTENTION, "recogniser: encoder and decoder, the checkpoint's search", "SpeechBrain"

@@ -131,6 +131,24 @@ def test_the_separator_is_a_part_of_the_fingerprint_and_checked_at_once(estimato
         made("mixtures")
 
 
+def test_without_a_separator_it_judges_what_others_made(estimator):
+    judge = RealMEstimator(checkpoint=estimator.checkpoint, separator="", device="cpu")
+    assert judge.judges
+    assert judge.calibration is None
+    assert judge.weights != estimator.weights
+    judge.warm_up()
+    clips = [(noise(2_000), noise(3, 2_000, seed=1)), (noise(900, seed=2), noise(1, 900, seed=3))]
+    found = judge.judge(*zip(*clips, strict=True), sample_rate=RATE)
+    for (mixture, estimates), values in zip(clips, found, strict=True):
+        expected = estimator.estimate_si_snr(mixture, estimates, RATE)
+        assert values == {"si_snr": expected.tolist()}
+    [silent] = judge.judge([noise(900)], [np.zeros((2, 900), np.float32)], sample_rate=RATE)
+    assert np.isnan(silent["si_snr"]).all()
+    assert len(silent["si_snr"]) == 2
+    with pytest.raises(TypeError, match=r"expected a model with estimate\(\)"):
+        judge.estimate([noise(900)], sample_rate=RATE)
+
+
 def test_from_mixtures_to_predictions(realear, tmp_path, estimator):
     for number in range(3):
         soundfile.write(tmp_path / f"{number}.wav", 0.1 * noise(4_000, seed=number), RATE)
