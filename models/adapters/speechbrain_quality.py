@@ -76,11 +76,11 @@ class RealMEstimator(SpeechBrain):
         """Compute a second, so that the first clip is not charged for what is set up then."""
         self.load()
         rate = self.sample_rate or 8_000
-        second = np.random.default_rng(0).normal(0, 0.1, (1, rate)).astype(np.float32)
+        second = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
         if self._separator is None:
-            self.judge(second, [second], sample_rate=rate)
+            self.judge([second], [second[None]], sample_rate=rate)
         else:
-            self.estimate(second, sample_rate=rate)
+            self.estimate([second], sample_rate=rate)
 
     def estimate(self, signals: Sequence[Signal], *, sample_rate: int) -> list[dict[str, float]]:
         """{"si_snr": dB} of each (time,) mixture: the mean over its estimates; NaN where one is
