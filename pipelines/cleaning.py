@@ -27,7 +27,7 @@ from pipelines.workspace import Workspace
 _SHARD = r"{name}-\d{{6}}\.(tar|json|parquet)"
 LAYOUT = {
     "datasets": (1, rf"dataset\.json|index\.parquet|failures\.parquet|plan\.parquet|{_SHARD}"),
-    "predictions": (2, rf"run\.json|{_SHARD}"),
+    "predictions": (2, rf"run\.json|(texts|probe)\.(json|parquet)|{_SHARD}"),
     "scores": (3, _SHARD),
 }
 PAGES = (
@@ -111,7 +111,7 @@ def refer(suites: Sequence[Suite], workspace: Workspace) -> Referred:
         for pair in _pairs(suite, handlings, made):
             answers.add(pair)
         for name, comparison in suite.comparisons.items():
-            asked = [handlings[name, model] for model in comparison.models]
+            asked = [each for (of, _), each in handlings.items() if of == name]
             listed = {dataset: made[dataset] for _, dataset in comparison.datasets()}
             there = [each for each in listed.values() if each is not None]
             called = [each.card.name if each else name for name, each in listed.items()]
@@ -150,8 +150,9 @@ def _pairs(
     for name, comparison in suite.comparisons.items():
         for _, dataset in comparison.datasets():
             there = made[dataset]
-            for model in comparison.models:
-                yield handlings[name, model].chain, there.card.name if there else dataset
+            called = there.card.name if there else dataset
+            for each in (each for (of, _), each in handlings.items() if of == name):
+                yield from ((chain, called) for chain in {each.chain, each.source.chain})
 
 
 def outputs(workspace: Workspace, referred: Referred) -> Iterator[Output]:

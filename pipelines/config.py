@@ -115,6 +115,9 @@ class ComparisonConfig(Config):
     slices: list[Slice] = []  # built-in names, or mappings of name, column, edges or values, unit
     include: InclusionConfig = InclusionConfig()
     ties: Ties = TIES  # the level of the intervals that make ties, or none
+    prompts: list[str] = []  # of zero-shot: prompt sets by name or path, a row each
+    vocabularies: dict[str, str] = {}  # of zero-shot: dataset to vocabulary; its own classes else
+    probe: bool = False  # of zero-shot: a linear probe beside them, a row
 
     @model_validator(mode="after")
     def _slices_once(self) -> ComparisonConfig:
@@ -223,6 +226,7 @@ def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) ->
     listed = comparison.datasets()
     if not listed:
         raise RealEarError(f"{where}: expected datasets under synthetic, simulated or real")
+    _check_words(comparison, where)
     for domain, name in listed:
         _known([name], suite.datasets, where)
         if suite.datasets[name].domain != domain:
@@ -230,6 +234,19 @@ def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) ->
                 f"{where}: dataset {name!r} is {suite.datasets[name].domain}, "
                 f"but listed under {domain}"
             )
+
+
+def _check_words(comparison: ComparisonConfig, where: str) -> None:
+    """What only zero-shot comparisons say, and must."""
+    _known(comparison.vocabularies, {name: None for _, name in comparison.datasets()}, where)
+    given = [n for n in ("prompts", "vocabularies", "probe") if getattr(comparison, n)]
+    if comparison.task == "zero-shot":
+        if not comparison.prompts and not comparison.probe:
+            raise RealEarError(f"{where}: expected prompts, or probe: true, found neither")
+    elif given:
+        raise RealEarError(
+            f"{where}: {given[0]} is for the task zero-shot, found {comparison.task}"
+        )
 
 
 def making_order(suite: Datasets, only: Sequence[str] | None = None) -> list[str]:

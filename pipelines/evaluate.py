@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import metrics
-from pipelines import make, predict, publish, running, score, timings
-from pipelines.config import ComparisonConfig, Datasets, Suite, making_order
+from pipelines import make, predict, publish, running, score, timings, zeroshot
+from pipelines.config import ComparisonConfig, Datasets, ModelConfig, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
 from pipelines.predict import Handling
@@ -22,23 +22,32 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Outcome:
     made = make_datasets(suite, workspace, engine)
     cells = plan_cells(suite, made, handlings)
     predict_all(cells, workspace, engine)
+    zeroshot.answer_all(cells, workspace, engine)
     score_all(cells, workspace, engine)
     timings.collect(workspace)
     return publish.outcome(suite, workspace, made, cells)
 
 
 def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
-    """(comparison, model) to a checked handling; metrics are checked, too: all before any work."""
-    found = {}
+    """(comparison, row) to a checked handling; metrics are checked, too: all before any work.
+
+    A row is called as its model, but for what is derived from a model's answers.
+    """
+    found: dict[tuple[str, str], Handling] = {}
     for name, comparison in suite.comparisons.items():
         for metric, parameters in comparison.wanted().items():
             score.spec(metric, **parameters)
         for model in comparison.models:
-            config = suite.model(model)
-            found[name, model] = predict.handling(
-                model, config.model, comparison.task, config.parameters
-            )
+            asked = _handlings(model, suite.model(model), comparison)
+            found |= {(name, each.model): each for each in asked}
     return found
+
+
+def _handlings(model: str, config: ModelConfig, comparison: ComparisonConfig) -> list[Handling]:
+    """The rows of one model in a comparison."""
+    if comparison.task == zeroshot.TASK:
+        return zeroshot.handlings(model, config, comparison)
+    return [predict.handling(model, config.model, comparison.task, config.parameters)]
 
 
 def check_datasets(suite: Datasets, only: Sequence[str] | None = None) -> list[str]:
@@ -82,7 +91,7 @@ def plan_cells(
     """Every model × dataset of every comparison, in the suite's order."""
     cells = []
     for name, comparison in suite.comparisons.items():
-        asked = [handlings[name, model] for model in comparison.models]
+        asked = [asked for (of, _), asked in handlings.items() if of == name]
         listed = [made[dataset] for _, dataset in comparison.datasets()]
         specs = comparison_specs(comparison, listed, asked)
         cells += [Cell(name, item, model, specs) for model in asked for item in listed]
@@ -108,17 +117,17 @@ def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None
     """Ask every model about its datasets: a pipeline a model, so one in memory at a time."""
     by_chain: dict[str, list[Cell]] = {}
     for cell in cells:
-        by_chain.setdefault(cell.handling.chain, []).append(cell)
+        by_chain.setdefault(cell.handling.source.chain, []).append(cell)
     for same in by_chain.values():
         unique = {cell.made.card.name: cell for cell in same}.values()
         parts = [
             part
             for cell in unique
             for part in predict.plan(
-                workspace, cell.made.card, cell.handling, dataset=cell.made.folder
+                workspace, cell.made.card, cell.handling.source, dataset=cell.made.folder
             )
         ]
-        asked = same[0].handling
+        asked = same[0].handling.source
         running.run(f"Predict {asked.model}", parts, asked, engine)
         for cell in unique:
             predict.describe(workspace, cell.made.card, asked)

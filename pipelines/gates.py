@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from leaderboards import words
 from leaderboards.records import DOMAINS, Board, Cell, Change, Domain, Measure, Row, Section
-from pipelines.config import Suite
+from pipelines import zeroshot
+from pipelines.config import ComparisonConfig, Suite
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
 from pipelines.since import Earlier
@@ -71,12 +72,20 @@ def of_suite(suite: Suite) -> list[Known]:
     return [
         Known(
             (name, *(f"{name}-{metric}" for metric in comparison.wanted())),
-            tuple(comparison.models),
+            _rows(suite, comparison),
             tuple(comparison.wanted()),
             tuple(domain for domain in DOMAINS if getattr(comparison, domain)),
         )
         for name, comparison in suite.comparisons.items()
     ]
+
+
+def _rows(suite: Suite, comparison: ComparisonConfig) -> tuple[str, ...]:
+    """What the rows of a comparison will be called."""
+    if comparison.task != zeroshot.TASK:
+        return tuple(comparison.models)
+    named = (zeroshot.row_names(m, suite.model(m), comparison) for m in comparison.models)
+    return tuple(name for names in named for name in names)
 
 
 def of_board(board: Board) -> list[Known]:

@@ -44,6 +44,11 @@ class Handling:
         """Model and fingerprint, as folders are named."""
         return f"{self.model}-{self.fingerprint}"
 
+    @property
+    def source(self) -> Handling:
+        """Who is asked about the clips themselves; another one for what is derived from answers."""
+        return self
+
     def create(self) -> Any:
         """The model, not loaded."""
         return models.create(self.origin, **self.parameters)

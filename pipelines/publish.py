@@ -79,7 +79,7 @@ def outcome(
 def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
     """A score table for every metric of a cell."""
     card, asked = cell.made.card, cell.handling
-    timing = timings.of(workspace, asked.chain, card.name)
+    timing = timings.of(workspace, asked.source.chain, card.name)
     for spec in cell.specs:
         folder = workspace.scores(asked.chain, card.name, f"{spec.name}-{spec.hash}")
         yield ScoreTable(

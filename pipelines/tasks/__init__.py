@@ -19,6 +19,7 @@ TASKS = {
     "quality": "pipelines.tasks.quality:Quality",
     "recognition": "pipelines.tasks.recognition:Recognition",
     "separation": "pipelines.tasks.separation:Separation",
+    "zero-shot": "pipelines.tasks.zero_shot:ZeroShot",
 }
 
 

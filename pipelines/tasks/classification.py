@@ -31,7 +31,7 @@ class Classification(Task):
 
     def applies(self, row: Row) -> bool:
         """Clips that have a class."""
-        return _truth(row) is not None
+        return truth(row) is not None
 
     def members(self, clip: Row) -> tuple[str, ...]:
         """Logits, and their classes."""
@@ -61,17 +61,17 @@ class Classification(Task):
         UndefinedMetric("unknown_label") where the model does not know the class, by exactly one of
         its own names.
         """
-        truth = _truth(clip.row)
-        if truth is None:
+        found = truth(clip.row)
+        if found is None:
             raise UndefinedMetric("no_reference", "the clip has no class")
         logits = arrays.read_npy(answer, LOGITS)
         labels = arrays.read_json(answer, LABELS).get("labels")
         if not isinstance(labels, list) or logits.shape != (len(labels),):
             raise FailedPrediction("wrong_classes", f"{logits.shape} logits do not fit the labels")
-        return ClassItem(_place(truth, [str(label) for label in labels]), logits.astype(np.float64))
+        return ClassItem(_place(found, [str(label) for label in labels]), logits.astype(np.float64))
 
 
-def _truth(row: Row) -> str | None:
+def truth(row: Row) -> str | None:
     """What a clip is said to be."""
     return next((row.labels[name] for name in TRUTHS if row.labels.get(name)), None)
 

@@ -99,6 +99,7 @@ def test_tasks_apply_to_clips_with_their_truth(clips):
         "quality": ["noisy"],
         "recognition": ["words"],
         "separation": ["pair"],
+        "zero-shot": ["words"],
     }
 
 
