@@ -71,6 +71,7 @@ EXTRAS = {
 DEVELOPMENT = [
     *(requirement for extra in EXTRAS.values() for requirement in extra),
     "axe-playwright-python~=0.1.8",  # with playwright and a Chromium: the page as its users see it
+    "check-jsonschema~=0.39.0",  # GitHub's schema of workflows
     "fast_bss_eval~=0.1.4",  # peers and oracles of the metrics' tests and benches
     "hypothesis~=6.150",
     "mir_eval~=0.8.2",
