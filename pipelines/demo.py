@@ -39,6 +39,11 @@ METRICS: dict[str, dict[str, Any]] = {
     "separation": {"si_snri": {}, "stoi": {}},
     "enhancement": {"pesq": {}, "stoi": {}},
 }
+SLICES = {
+    "recognition": ["duration", "snr"],
+    "separation": ["duration", "overlap"],
+    "enhancement": ["snr", "duration"],
+}
 TITLES = {
     "recognition": "Speech recognition",
     "separation": "Two talkers apart",
@@ -63,6 +68,7 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
             "title": TITLES[task],
             "models": MODELS[task],
             "metrics": METRICS[task],
+            "slices": SLICES[task],
             "synthetic": [clean],
             "simulated": [rooms],
             "real": [f"yours-{task}"] if task in found else [],

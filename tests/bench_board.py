@@ -1,6 +1,7 @@
-"""A large board, timed: 200 models × 20 datasets × 50 slices, by `python tests/bench_board.py`.
+"""A large board, timed: 200 models × 20 datasets × 50 slices: `python -m tests.bench_board`.
 
-Prints seconds (wall and processor) and the most memory of: reading and building, JSON, CSV.
+Prints seconds (wall and processor) and the most memory of reading and building, of JSON and CSV,
+and of writing the page, sounds apart; then the seconds until Chromium has it open.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from leaderboards import boards, export
-from leaderboards.records import Comparison, DatasetInfo, Domain, ScoreTable, SliceRule
+from leaderboards import boards, details, export, site
+from leaderboards.records import Board, Comparison, DatasetInfo, Domain, ScoreTable, SliceRule
 from metrics import spec
 
 MODELS, DATASETS, CLIPS, SHARDS, SPEAKERS = 200, 20, 300, 2, 30
@@ -104,6 +107,28 @@ def timed(what: str, work: Callable[[], T]) -> T:
     return answer
 
 
+def opened(page: Path) -> str:
+    """Seconds until the page is laid out and its scripts have run, the median of 5."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if found is None:
+        return "not opened: no Chromium is installed"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found)
+        seconds = []
+        for _ in range(5):
+            tab = browser.new_page()
+            started = time.perf_counter()
+            tab.goto(page.resolve().as_uri(), wait_until="load")
+            tab.wait_for_selector(".toolbar:not([hidden])", state="attached")
+            tab.evaluate("() => new Promise(done => requestAnimationFrame(() => done()))")
+            seconds.append(time.perf_counter() - started)
+            tab.close()
+        browser.close()
+    return f"opens in {statistics.median(seconds):.2f} s (at most {max(seconds):.2f})"
+
+
 def main() -> None:
     """Make the tables, then time."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,6 +148,17 @@ def main() -> None:
         print(f"{len(section.slices):,} slice cells, {len(section.flips):,} flips")
         timed("JSON", lambda: export.to_json(build))
         timed("CSV", lambda: export.to_csv(build))
+        page = timed("page", lambda: _paged(build, tables, Path(name, "site")))
+        size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())
+        print(
+            f"{size / 1e6:,.0f} MB of page, of which index.html {page.stat().st_size / 1e6:.1f} MB"
+        )
+        print(opened(page))
+
+
+def _paged(board: Board, tables: list[ScoreTable], folder: Path) -> Path:
+    """The page without sounds, the figures behind every cell included."""
+    return site.write(board, folder, details=details.read(board, tables))
 
 
 if __name__ == "__main__":
