@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from leaderboards import clips, slices, words
+from leaderboards import calibration, clips, slices, words
 from leaderboards.agreement import agreements
 from leaderboards.cells import Scores, changes, domain_cells
 from leaderboards.clips import Grid
@@ -78,6 +78,7 @@ def _section(
         rows = ranked(rows, domain, scores, higher_is_better=better)
     headline = _headline(comparison, rows)
     rows = _in_order(rows, headline, measure)
+    truths = _truths(comparison, tables, chosen)
     section = Section(
         comparison,
         measure,
@@ -87,6 +88,9 @@ def _section(
         slices=slices.cells(scores, [row.fingerprint for row in rows], found),
         agreements=agreements(rows, scores),
         duels=neighbours(rows, headline, scores, higher_is_better=better),
+        calibration=calibration.calibrated(
+            rows, chosen, truths, Scores(comparison, _grids(comparison, truths, found)), found
+        ),
     )
     return replace(section, findings=words.findings(section))
 
@@ -125,6 +129,22 @@ def _chosen(
     _check_domains(comparison, wanted, domains)
     _check_single(comparison, chosen)
     return chosen
+
+
+def _truths(
+    comparison: Comparison, tables: Sequence[ScoreTable], chosen: Sequence[ScoreTable]
+) -> list[ScoreTable]:
+    """The score tables of what a blind metric guesses, of the same models and datasets."""
+    if comparison.blind is None:
+        return []
+    places = {(table.fingerprint, table.dataset) for table in chosen}
+    found = [
+        table
+        for table in tables
+        if table.metric_hash == comparison.blind.truth_hash
+        and (table.fingerprint, table.dataset) in places
+    ]
+    return list({table.paths: table for table in found}.values())
 
 
 def _check_domains(

@@ -7,6 +7,7 @@ a light page and a dark one. What the page draws itself, when asked to, is in `p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +16,16 @@ import vl_convert
 
 from leaderboards import words
 from leaderboards.description import Quantity
-from leaderboards.records import Domain, Row, Section
+from leaderboards.records import Domain, Measure, Row, Section
 
 LINE, TALL_LINE = 40, 52  # pixels a model, with its name beside or above
 SLACK = 14  # pixels at the left, for page fonts wider than FONT
 NARROW = 500  # pixels: below, names go above their lines
 FRAME = 78  # pixels for legend, axis and its title
 PANEL = (420, 190)  # pixels: a histogram, two of which stand side by side on a desk
+SQUARE = (420, 330)  # pixels: guesses against truths
 FONT = "Liberation Sans"  # measured with vl-convert's own copy; the page's fonts are then shown
+Curve = tuple[tuple[float, float, int], ...]  # mean guess, mean truth, clips
 SHAPES: dict[Domain, str] = {  # Vega's own diamond is a thin one
     "synthetic": "circle",
     "simulated": "M0,-1.15L1.15,0L0,1.15L-1.15,0Z",
@@ -81,6 +84,38 @@ def histogram(quantity: Quantity, colour: str) -> str:
     chart = alt.layer(bars, median.encode(x=alt.X("median:Q", scale=scale)))
     width, height = PANEL
     return drawn(framed(chart, width=width, height=height, left=2))
+
+
+def reliability(measure: Measure, curves: Mapping[str, Curve], truth: str) -> str:
+    """Mean guess against mean truth, a line a curve, and the diagonal, as one `<svg>` element; ''
+    without a point.
+    """
+    points = [
+        {"of": name, "guess": guess * measure.scale, "true": true * measure.scale, "clips": clips}
+        for name, curve in curves.items()
+        for guess, true, clips in curve
+    ]
+    if not points:
+        return ""
+    ends = [end * measure.scale for of in curves.values() for point in of for end in point[:2]]
+    limits = [{"guess": end, "true": end} for end in (min(ends), max(ends))]
+    unit = f", {measure.unit}" if measure.unit else ""
+    scale = alt.Scale(zero=False, nice=True)
+    x = alt.X("guess:Q", scale=scale, axis=alt.Axis(title=f"Guess{unit}", tickCount=6))
+    y = alt.Y("true:Q", scale=scale, axis=alt.Axis(title=f"True {truth}{unit}", tickCount=6))
+    right = (
+        alt.Chart(alt.Data(values=limits))
+        .mark_line(color="var(--soft)", strokeDash=[4, 3], strokeWidth=1.3)
+        .encode(x=x, y=y)
+    )
+    tones = alt.Scale(domain=list(curves), range=["var(--real)", "var(--soft)"][: len(curves)])
+    colour = alt.Color("of:N", scale=tones, legend=_legend())
+    base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=colour)
+    lines = base.mark_line(strokeWidth=1.3, opacity=0.6).encode(order="guess:Q")
+    size = alt.Size("clips:Q", scale=alt.Scale(range=[30, 220]), legend=None)
+    dots = base.mark_point(filled=True, opacity=0.9).encode(size=size)
+    width, height = SQUARE
+    return drawn(framed(alt.layer(right, lines, dots), width=width, height=height, left=2))
 
 
 def described(section: Section) -> str:

@@ -36,7 +36,10 @@ def to_csv(board: Board) -> str:
     `quantity` is a domain, `change` or `gap`; `dataset` names the one dataset a line is about. Then
     follow, in `domain`: a `slice` with its `group` of clips, and how many `datasets` have such
     clips; `tau` and `rho` against synthetic data, over as many models as `scored` says; and `duel`,
-    the paired difference of a model and the `other` (a fingerprint).
+    the paired difference of a model and the `other` (a fingerprint). Of a blind metric there are
+    also `true` values; `mae`, `bias`, `pearson` and `covered` (the share of intervals that hold the
+    truth), without a model for all together; `true_tau`; and `outside`, the share of clips unlike
+    what the estimator was trained on.
     """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
@@ -48,6 +51,7 @@ def to_csv(board: Board) -> str:
         writer.writerows(_slices(section))
         writer.writerows(_agreements(section))
         writer.writerows(_duels(section))
+        writer.writerows(_calibration(section))
     return stream.getvalue()
 
 
@@ -125,6 +129,37 @@ def _duels(section: Section) -> Iterator[dict[str, Any]]:
             "scored": found.wins + found.losses + found.equal,
             **_spread(found.value, found.interval),
         }
+
+
+def _calibration(section: Section) -> Iterator[dict[str, Any]]:
+    found = section.calibration
+    if found is None:
+        return
+    called = {row.fingerprint: row.model for row in section.rows}
+    lines: list[dict[str, Any]] = [
+        {"quantity": "true", "domain": cell.domain, "fingerprint": name, "scored":
+         cell.counts.scored, **_valued(cell)}
+        for name, cell in ((truth.fingerprint, truth.cell) for truth in found.truths)
+    ]  # fmt: skip
+    for error in found.errors:
+        place = {"domain": error.domain, "dataset": error.dataset, "scored": error.clips}
+        lines += [
+            {"quantity": name, "fingerprint": error.fingerprint, **place,
+             "value": _float(getattr(error, name))}
+            for name in ("mae", "bias", "pearson", "covered")
+        ]  # fmt: skip
+    lines += [
+        {"quantity": "true_tau", "domain": order.domain, "scored": order.models,
+         "value": _float(order.tau)}
+        for order in found.orders
+    ]  # fmt: skip
+    lines += [
+        {"quantity": "outside", "domain": each.domain, "dataset": each.dataset, "scored":
+         each.clips, "fingerprint": each.fingerprint, "value": _float(each.share)}
+        for each in found.foreign
+    ]  # fmt: skip
+    for line in lines:
+        yield _about(section) | {"model": called.get(line.get("fingerprint", ""), "")} | line
 
 
 def _valued(item: Cell | DatasetCell | Change) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboards import charts, layout, payloads, plots, tables, words
+from leaderboards import charts, layout, payloads, plots, tables, trust, words
 from leaderboards.records import DOMAINS, Board, Section
 
 WIDE, NARROW = 1024, 350  # pixels: the column of a desk, and of a phone
@@ -96,19 +96,5 @@ def _view(board: Board, section: Section, at: int) -> dict[str, Any]:
         "notes": words.conditions(section),
         "cuts": [rule.name for rule in section.comparison.slices],
         "agreements": [told for a in section.agreements if (told := words.agreement(a))],
-        "calibration": _calibration(section),
+        "trust": trust.view(section),
     }
-
-
-def _calibration(section: Section) -> list[tuple[str, str]]:
-    """What is known of a blind metric beside its truth, name and value."""
-    found = section.calibration or {}
-    return [(str(name), _plain(found[name])) for name in sorted(found, key=str)]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 
 from leaderboards import boards, runs, tracking
 from leaderboards.cell_runs import METADATA
-from leaderboards.records import Board, ClipRule, Comparison, DatasetInfo, ScoreTable, SliceRule
+from leaderboards.records import (
+    Blind,
+    Board,
+    ClipRule,
+    Comparison,
+    DatasetInfo,
+    ScoreTable,
+    SliceRule,
+)
 from leaderboards.runs import Store
 
 
@@ -128,6 +136,7 @@ def _comparison(record: Mapping[str, Any]) -> Comparison:
     known = _known(Comparison, record)
     known["slices"] = tuple(SliceRule(**_known(SliceRule, each)) for each in known["slices"])
     known["clips"] = tuple(ClipRule(**_known(ClipRule, each)) for each in known["clips"])
+    known["blind"] = Blind(**_known(Blind, blind)) if (blind := known.get("blind")) else None
     return Comparison(**known)
 
 

@@ -111,6 +111,21 @@ class ClipRule(Record):
 
 
 @dataclass(frozen=True)
+class Blind(Record):
+    """Whose guesses a blind metric's values are, and of what.
+
+    `truth` is the name of the metric that `estimator` guesses, `truth_hash` the spec by which clips
+    that come with a truth are scored as well. `card` is what its maker measured of the estimator,
+    as plain JSON values, None where nobody did.
+    """
+
+    estimator: str
+    truth: str
+    truth_hash: str
+    card: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Comparison(Record):
     """One question to the models: a task, a metric, and the datasets of each domain.
 
@@ -119,7 +134,7 @@ class Comparison(Record):
     `slices` are the ways in which the clips are cut. `clips` says which clips count at all;
     `min_scored` is the share (0 to 1) of a dataset's clips that a model must be scored on to be
     ranked; `tie_level` is the level (0 to 1) of the paired intervals that make ties, None for a
-    ranking without ties.
+    ranking without ties. `blind` tells of a blind metric's estimator, None for any other metric.
     """
 
     name: str
@@ -135,6 +150,7 @@ class Comparison(Record):
     clips: tuple[ClipRule, ...] = ()
     min_scored: float = 0.0
     tie_level: float | None = LEVEL
+    blind: Blind | None = None
 
     def __post_init__(self) -> None:
         """Refuse a comparison of nothing, and a dataset that stands in two domains."""
@@ -382,6 +398,95 @@ class Measure(Record):
 
 
 @dataclass(frozen=True)
+class Truth(Record):
+    """A model's true value in a domain, beside which its blind one stands."""
+
+    fingerprint: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class BlindError(Record):
+    """How far guesses on a dataset are from the truth, over the clips that have both.
+
+    `fingerprint` is the model's, '' for all models together. `truth` and `guess` are means,
+    `deviation` that of the truth over clips, `mae` and `bias` (guess less truth) mean differences,
+    all in the metric's own unit. `pearson` is None under 3 clips and where a side never varies.
+    `covered` is the share of the estimator's `intervals`, one a signal, that hold the truth, None
+    without any.
+    """
+
+    fingerprint: str
+    dataset: str
+    domain: Domain
+    clips: int
+    truth: float
+    guess: float
+    deviation: float
+    mae: float
+    bias: float
+    pearson: float | None
+    covered: float | None
+    intervals: int
+
+
+@dataclass(frozen=True)
+class BlindOrder(Record):
+    """How far guesses rank the models as the truth does in a domain: Kendall's tau-b, or None."""
+
+    domain: Domain
+    models: int
+    tau: float | None
+
+
+@dataclass(frozen=True)
+class Foreign(Record):
+    """How many of a model's judged clips on a dataset lie outside what the estimator learnt from.
+
+    `clips` counts those of which it says so or not; a clip lies outside with any of its signals.
+    """
+
+    fingerprint: str
+    dataset: str
+    domain: Domain
+    clips: int
+    outside: int
+
+    @property
+    def share(self) -> float:
+        """The share outside, 0 to 1."""
+        return self.outside / self.clips
+
+
+@dataclass(frozen=True)
+class Calibration(Record):
+    """How far a blind metric can be trusted, as measured here and by the estimator's maker.
+
+    `truth` names what is guessed. `errors` are dataset by dataset, all models together first.
+    `curve` holds, for ten equal bins of all guesses with a truth, the mean guess, the mean truth
+    and the number of clips. `card` is as in `Blind`.
+    """
+
+    estimator: str
+    truth: str
+    truths: tuple[Truth, ...] = ()
+    errors: tuple[BlindError, ...] = ()
+    orders: tuple[BlindOrder, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    curve: tuple[tuple[float, float, int], ...] = ()
+    card: Mapping[str, Any] | None = None
+
+    def true(self, fingerprint: str, domain: Domain) -> Cell | None:
+        """A model's true cell in a domain; None where no clip has a truth."""
+        found = ((truth.fingerprint, truth.cell) for truth in self.truths)
+        return next((c for name, c in found if (name, c.domain) == (fingerprint, domain)), None)
+
+    def known(self) -> tuple[Domain, ...]:
+        """The domains in which some model has a true value."""
+        return tuple(d for d in DOMAINS if any(t.cell.domain == d for t in self.truths))
+
+
+@dataclass(frozen=True)
 class Section(Record):
     """A comparison with its answer; `findings` are the main results, a sentence each.
 
@@ -399,7 +504,7 @@ class Section(Record):
     slices: tuple[SliceCell, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     duels: tuple[Duel, ...] = ()
-    calibration: Mapping[str, Any] | None = None
+    calibration: Calibration | None = None
 
     @property
     def finding(self) -> str:

@@ -58,6 +58,7 @@ def columns(section: Section) -> list[Column]:
         given = bool(section.comparison.datasets(domain))
         small = unit if given else words.ADD_REAL
         found.append(Column(words.TITLES[domain], (small,) if small else (), domain, best, "value"))
+        found += _beside(section, domain)
         if domain != "synthetic" and given:
             title, sum_of = words.difference(section.measure, domain)
             found.append(Column(title, (sum_of, "+ is worse"), first="ascending", kind="change"))
@@ -68,6 +69,15 @@ def columns(section: Section) -> list[Column]:
     if any(row.hardware for row in section.rows):
         found.append(Column("Hardware", (), kind="side text"))
     return [*found, Column("Failed", ("of all clips",), kind="side")]
+
+
+def _beside(section: Section, domain: Domain) -> list[Column]:
+    """The columns beside a domain's blind values: the true ones, and the estimator's own error."""
+    if section.calibration is None or domain not in section.calibration.known():
+        return []
+    title = f"True {words.TITLES[domain].lower()}"
+    true = Column(title, (section.calibration.truth,), "", _best_first(section.measure), "side")
+    return [true, Column("Error", ("of the estimator",), kind="side")]
 
 
 def lines(section: Section) -> list[dict[str, Any]]:
@@ -137,6 +147,7 @@ def _entries(section: Section, row: Row, leaders: dict[Domain, set[str]]) -> lis
     for domain in domains(section):
         first = row.fingerprint in leaders[domain]
         found.append(_value(section, row, domain, first=first))
+        found += _truth(section, row, domain)
         if domain != "synthetic" and section.comparison.datasets(domain):
             found.append(
                 _difference(section.measure, row.gap if domain == "real" else row.change, domain)
@@ -180,6 +191,34 @@ def _value(section: Section, row: Row, domain: Domain, *, first: bool) -> Entry:
     text = words.number(section.measure, cell.value)
     kind = "first" if first else ""
     return Entry(text, small, label, kind, cell.value, _leads(section, row, cell))
+
+
+def _truth(section: Section, row: Row, domain: Domain) -> list[Entry]:
+    """The true value, and the estimator's mean absolute error on the domain's clips."""
+    if section.calibration is None or domain not in section.calibration.known():
+        return []
+    measure, cell = section.measure, section.calibration.true(row.fingerprint, domain)
+    small = (words.span(measure, cell.interval) or cell.note) if cell else ""
+    label = f"True {words.TITLES[domain].lower()}"
+    value = cell.value if cell else None
+    true = Entry(words.number(measure, value), small, label, "side", value)
+    error, told = blind_error(section, row, domain)
+    beside = ", ".join(told)
+    return [true, Entry(words.number(measure, error), beside, "Error", "side", error)]
+
+
+def blind_error(section: Section, row: Row, domain: Domain) -> tuple[float | None, tuple[str, ...]]:
+    """The estimator's mean absolute error on a model, the mean over a domain's datasets, and in
+    words its bias and, where there is one dataset, r.
+    """
+    found = section.calibration.errors if section.calibration else ()
+    of = [e for e in found if (e.fingerprint, e.domain) == (row.fingerprint, domain)]
+    if not of:
+        return None, ()
+    bias = words.signed(section.measure, sum(error.bias for error in of) / len(of))
+    r = of[0].pearson if len(of) == 1 else None
+    told = (f"bias {bias}",) + (() if r is None else (f"r {words.correlation(r)}",))
+    return sum(error.mae for error in of) / len(of), told
 
 
 def _leads(section: Section, row: Row, cell: Cell) -> str:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from leaderboards import words
+from leaderboards import tables, words
 from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section, SliceCell
 
 ROOMY = 112  # columns from which intervals get their brackets and the speed its column
@@ -124,6 +124,8 @@ def _headers(section: Section, *, roomy: bool) -> list[str]:
     for domain in _domains(section):
         empty = not section.comparison.datasets(domain)
         headers.append(words.TITLES[domain])
+        if _checked(section, domain):
+            headers += ["True", "Error"] if roomy else ["True"]
         if domain != "synthetic" and not empty:
             name, arithmetic = words.difference(section.measure, domain)
             headers.append(f"{name}\n{arithmetic}\n+ is worse" if roomy else f"{name}\n+ is worse")
@@ -154,6 +156,7 @@ def _cells(section: Section, row: Row, *, roomy: bool) -> list[str]:
     for domain in _domains(section):
         empty = not section.comparison.datasets(domain)
         cells.append(words.ADD_REAL if empty else _value(section, row, domain, roomy=roomy))
+        cells += _truth(section, row, domain, roomy=roomy)
         if domain != "synthetic" and not empty:
             change = row.gap if domain == "real" else row.change
             cells.append(_change(section, change, roomy=roomy))
@@ -166,6 +169,24 @@ def _value(section: Section, row: Row, domain: Domain, *, roomy: bool) -> str:
     cell = row.cell(domain)
     spread = words.span(section.measure, cell.interval, form=_form(roomy=roomy)) or cell.note
     return f"{words.number(section.measure, cell.value)}\n{spread}".strip()
+
+
+def _checked(section: Section, domain: Domain) -> bool:
+    """Whether blind values of a domain stand beside true ones."""
+    return section.calibration is not None and domain in section.calibration.known()
+
+
+def _truth(section: Section, row: Row, domain: Domain, *, roomy: bool) -> list[str]:
+    """The true value beside a blind one and, where there is room, how far guesses are from it."""
+    if section.calibration is None or not _checked(section, domain):
+        return []
+    cell = section.calibration.true(row.fingerprint, domain)
+    value, spread = (cell.value, cell.interval) if cell else (None, None)
+    shown = words.span(section.measure, spread, form=_form(roomy=roomy))
+    true = f"{words.number(section.measure, value)}\n{shown}".strip()
+    error, told = tables.blind_error(section, row, domain)
+    shown = "\n".join((words.number(section.measure, error), *told[:1]))
+    return [true, shown] if roomy else [true]
 
 
 def _change(section: Section, change: Change, *, roomy: bool) -> str:

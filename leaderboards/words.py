@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from leaderboards.records import Agreement, Change, Domain, Duel, Flip, Measure, Role, Row, Section
+from leaderboards.records import (
+    Agreement,
+    BlindError,
+    BlindOrder,
+    Calibration,
+    Change,
+    Domain,
+    Duel,
+    Flip,
+    Foreign,
+    Measure,
+    Role,
+    Row,
+    Section,
+)
 from metrics.agreement import FEWEST_MODELS
 from metrics.intervals import Interval
 
@@ -22,6 +36,7 @@ PLACES: Mapping[Domain, str] = {
 }
 ROLE_MARKS: Mapping[Role, str] = {"model": "", "baseline": "baseline", "oracle": "oracle"}
 MOST_TOLD = 10  # turns, and cells with failed clips, that are told one by one
+ORDINARY = 0.1  # share of clips that an estimator may call foreign though they are not
 _DECIMALS = {"%": 1, "dB": 1, "MOS": 2}
 _MINUS = str.maketrans("-", "−")
 
@@ -163,14 +178,14 @@ def _conditions(section: Section) -> list[str]:
         failed[MOST_TOLD:] = [f"{more:,} more results have failed clips: the tables count them."]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
-    return [order, asked, *failed, *_unsliced(section)]
+    return [order, *_foreign(section), asked, *failed, *_unsliced(section)]
 
 
 def findings(section: Section) -> tuple[str, ...]:
     """The main results, a sentence each, computed from the section and nothing else."""
     competing = [row for row in section.rows if not row.unranked]
     models = [row for row in competing if row.role == "model"] or competing
-    parts = [_leader(section, competing)]
+    parts = [_leader(section, competing), *_trust(section)]
     parts += [_average(section, models, domain) for domain in ("real", "simulated")]
     parts += [_flips(section.flips)]
     parts += [agreement(a) for a in section.agreements if a.models >= FEWEST_MODELS]
@@ -178,6 +193,78 @@ def findings(section: Section) -> tuple[str, ...]:
     if not section.comparison.real:
         parts.append(f"Real life is not measured here yet: {ADD_REAL}.")
     return tuple(part for part in parts if part)
+
+
+def _trust(section: Section) -> Iterator[str]:
+    """What a blind metric's values are, how far they are off, and where they are foreign."""
+    found, title = section.calibration, section.measure.title
+    if found is None:
+        return
+    whole = [error for error in found.errors if not error.fingerprint]
+    told = f"{title} is a guess by {found.estimator}"
+    if not whole:
+        yield f"{told}; no clip here comes with the true {found.truth} to check it by."
+    told = f"{told}: "
+    for error in whole:
+        yield f"{told}{blind_error(section.measure, error)}."
+        told = "It is "
+    yield from (text for order in found.orders if (text := _blind_order(order)))
+    for dataset in dict.fromkeys(each.dataset for each in found.foreign):
+        of = [each for each in found.foreign if each.dataset == dataset]
+        clips, outside = sum(each.clips for each in of), sum(each.outside for each in of)
+        if outside > ORDINARY * clips:
+            yield (
+                f"Beware: {outside:,} of {clips:,} judged clips of {dataset} are unlike what "
+                f"{found.estimator} was trained on, and their blind values are not to be relied on."
+            )
+
+
+def share(value: float) -> str:
+    """A share as whole per cent: `87 %`."""
+    return f"{100 * value:.0f} %"
+
+
+def blind_error(measure: Measure, error: BlindError) -> str:
+    """How far guesses are from the truth: `off by 1.2 dB on average on pairs (bias +0.3, …)`."""
+    facts = [f"bias {signed(measure, error.bias)}"]
+    facts += [] if error.pearson is None else [f"r {correlation(error.pearson)}"]
+    if error.covered is not None:
+        facts.append(f"{share(error.covered)} of its 90 % intervals hold the truth")
+    facts.append(f"{error.clips:,} clips")
+    return f"off by {amount(measure, error.mae)} on average on {error.dataset} ({', '.join(facts)})"
+
+
+def _blind_order(found: BlindOrder) -> str:
+    if found.tau is None:
+        return ""
+    how = "as the truth does" if found.tau == 1.0 else "otherwise than the truth does"
+    return (
+        f"It ranks {found.models} models {PLACES[found.domain]} {how}: Kendall's tau "
+        f"{correlation(found.tau)}."
+    )
+
+
+def foreign(found: Foreign, section: Section, calibration: Calibration) -> str:
+    """How many of a model's clips on a dataset an estimator knows nothing like."""
+    model = names(section.rows)[found.fingerprint]
+    return (
+        f"{model}, {found.dataset}: {found.outside:,} of {found.clips:,} clips ({share(found.share)}) "
+        f"are unlike what {calibration.estimator} was trained on."
+    )
+
+
+def _foreign(section: Section) -> list[str]:
+    """The models and datasets of which more than a tenth is foreign, the worst first."""
+    found = section.calibration
+    some = [each for each in found.foreign if each.share > ORDINARY] if found else []
+    told = [
+        foreign(each, section, found)
+        for each in sorted(some, key=lambda each: -each.share)[:MOST_TOLD]
+        if found
+    ]
+    if len(some) > MOST_TOLD:
+        told.append(f"{len(some) - MOST_TOLD:,} more results are as foreign to the estimator.")
+    return told
 
 
 def _leader(section: Section, rows: Sequence[Row]) -> str:

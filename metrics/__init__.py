@@ -17,6 +17,7 @@ from metrics.agreement import (
 )
 from metrics.arrow import from_arrow, to_arrow
 from metrics.base import (
+    BlindItem,
     ClassItem,
     ClipScore,
     EstimateItem,
@@ -70,6 +71,7 @@ from metrics.verification import equal_error_rate, min_dcf
 __all__ = [
     "METRICS",
     "Agreement",
+    "BlindItem",
     "CalibrationBin",
     "ClassItem",
     "ClipScore",

@@ -25,6 +25,7 @@ ITEMS = {
     "class": "label, scores over classes",
     "logits": "logits of the clip, of the part kept and of the part removed",
     "estimate": "clean signal, signal as heard, sample rate, guesses by name",
+    "blind": "an estimator's guesses by name, one for each signal that the model answered",
 }
 
 
@@ -65,6 +66,7 @@ def _facts(metric: Metric) -> dict[str, str]:
         "Over clips": _average(metric),
         "Scores": ITEMS[metric.item],
         "Needs": ", ".join(metric.needs),
+        "Guesses": f"`{metric.truth}`" if metric.truth else "",
         "Parameters": ", ".join(
             f"`{name}={json.dumps(value)}`" for name, value in metric.parameters.items()
         ),

@@ -102,7 +102,21 @@ class EstimateItem:
     estimates: Mapping[str, float]
 
 
-Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem
+@dataclass(frozen=True, eq=False)
+class BlindItem:
+    """One clip whose answer an estimator judged without the truth.
+
+    `guesses` are by the metric's name, a value an estimate of the model ("si_snr": (7.9, 8.4)), and
+    beside them what the estimator says of itself: "lower" and "upper", the ends of 90 % intervals,
+    and "outside", 0 to 1, from ½ on unlike what it was trained on. `undefined` is why nobody could
+    judge the clip, "" where somebody could.
+    """
+
+    guesses: Mapping[str, tuple[float, ...]]
+    undefined: str = ""
+
+
+Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem | BlindItem
 
 
 @dataclass(frozen=True)
@@ -134,14 +148,15 @@ class Metric:
 
     `unit` is "dB", "%", "MOS" or "" and `scale` the factor from value to unit (100 for "%").
     `pooled`: numerators and denominators are summed before dividing; otherwise it is a mean over
-    clips. `item` names what it scores ("text", "signal", "class", "logits" or "estimate").
+    clips. `item` names what it scores ("text", "signal", "class", "logits", "estimate" or "blind").
     `function` is "module:function", loaded when first used; it takes an item and the parameters.
     `parameters` are the defaults; `libraries` are the distributions whose version changes the
     number.
     `needs` says in words what a clip must bring ("reference signal"), `failure_policy` which clips
     are undefined and which failed, `source` the paper or library that defines the number.
     `canonical` is "module:function" from a dict of all parameters to their checked, canonical
-    form (ValueError where they cannot be), or "" where the names alone suffice.
+    form (ValueError where they cannot be), or "" where the names alone suffice. `truth` is the
+    metric that a blind one guesses, "" for every other.
     """
 
     name: str
@@ -160,3 +175,4 @@ class Metric:
     failure_policy: str = ""
     source: str = ""
     canonical: str = ""
+    truth: str = ""

@@ -18,6 +18,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from metrics.base import (
+    BlindItem,
     ClassItem,
     ClipScore,
     EstimateItem,
@@ -35,10 +36,11 @@ ITEMS: dict[str, type] = {
     "class": ClassItem,
     "logits": LogitsItem,
     "estimate": EstimateItem,
+    "blind": BlindItem,
 }
 FAMILIES = (
     *("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness"),
-    "quality",
+    *("quality", "blind"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ def words(settings: Sequence[str], what: str) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def metric(text: str) -> tuple[str, dict[str, Any]]:
+    """`wer:normaliser=basic` as the metric's name and parameters.
+
+    Every parameter begins with its name after a colon, so that other colons may stand in its value:
+    `blind_si_snr:estimator=package:Class:parameters={"a": 1}`.
+    """
+    name, _, rest = text.partition(":")
+    settings = re.split(r":(?=[A-Za-z_]\w*=)", rest) if rest else []
+    return name, words(settings, "--metric")
 
 
 def transcripts(text: str | None, label: str | None) -> dict[str, str] | None:

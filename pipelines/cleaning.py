@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines import evaluate, progress, stores
-from pipelines.config import Suite
+from metrics import MetricSpec
+from pipelines import evaluate, judge, progress, stores
+from pipelines.config import ComparisonConfig, Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.records import RealEarError
@@ -116,15 +117,30 @@ def refer(suites: Sequence[Suite], workspace: Workspace) -> Referred:
             there = [each for each in listed.values() if each is not None]
             called = [each.card.name if each else name for name, each in listed.items()]
             pairs = {(model.chain, each) for model in asked for each in called}
+            blind = _blind(comparison)
+            judged = {(judge.chain(chain, spec), each) for chain, each in pairs for spec in blind}
+            answers |= judged
             if len(there) < len(listed):
-                unknown |= pairs
+                unknown |= pairs | judged
                 continue
             specs = evaluate.comparison_specs(comparison, there, asked)
-            scores |= {(*pair, f"{spec.name}-{spec.hash}") for pair in pairs for spec in specs}
+            truths = judge.truths(specs, evaluate.lowest_rate(there, asked))
+            scores |= {
+                (judge.chain(chain, spec), each, f"{spec.name}-{spec.hash}")
+                for chain, each in pairs
+                for spec in (*specs, *truths.values())
+            }
     return Referred(
         frozenset(names), frozenset(answers), frozenset(scores), frozenset(unknown),
         frozenset(suite.name for suite in suites),
     )  # fmt: skip
+
+
+def _blind(comparison: ComparisonConfig) -> list[MetricSpec]:
+    """The comparison's blind metrics, which no dataset's rate changes."""
+    wanted = comparison.wanted().items()
+    specs = [judge.spec(name, comparison.task, **given) for name, given in wanted]
+    return [spec for spec in specs if judge.is_blind(spec)]
 
 
 def _made(suite: Suite, name: str, workspace: Workspace) -> Made | None:

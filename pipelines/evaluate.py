@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import metrics
-from pipelines import make, predict, publish, running, score, timings, zeroshot
+from pipelines import judge, make, predict, publish, running, score, timings, zeroshot
 from pipelines.config import ComparisonConfig, Datasets, ModelConfig, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
@@ -23,6 +23,7 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Outcome:
     cells = plan_cells(suite, made, handlings)
     predict_all(cells, workspace, engine)
     zeroshot.answer_all(cells, workspace, engine)
+    judge_all(cells, workspace, engine)
     score_all(cells, workspace, engine)
     timings.collect(workspace)
     return publish.outcome(suite, workspace, made, cells)
@@ -36,7 +37,7 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
     found: dict[tuple[str, str], Handling] = {}
     for name, comparison in suite.comparisons.items():
         for metric, parameters in comparison.wanted().items():
-            score.spec(metric, **parameters)
+            judge.spec(metric, comparison.task, **parameters)
         for model in comparison.models:
             asked = _handlings(model, suite.model(model), comparison)
             found |= {(name, each.model): each for each in asked}
@@ -94,7 +95,8 @@ def plan_cells(
         asked = [asked for (of, _), asked in handlings.items() if of == name]
         listed = [made[dataset] for _, dataset in comparison.datasets()]
         specs = comparison_specs(comparison, listed, asked)
-        cells += [Cell(name, item, model, specs) for model in asked for item in listed]
+        truths = judge.truths(specs, lowest_rate(listed, asked))
+        cells += [Cell(name, item, model, specs, truths) for model in asked for item in listed]
     return cells
 
 
@@ -102,15 +104,21 @@ def comparison_specs(
     comparison: ComparisonConfig, made: list[Made], asked: list[Handling]
 ) -> tuple[metrics.MetricSpec, ...]:
     """The metrics with all parameters; signals at one rate, the lowest, never brought up."""
-    rates = [item.card.sample_rate for item in made if item.card.sample_rate]
-    rates += [rate for model in asked if (rate := model.create().sample_rate)]
+    rate = comparison.sample_rate or lowest_rate(made, asked) or None
     specs = []
     for name, parameters in comparison.wanted().items():
-        score.spec(name, **parameters)
+        judge.spec(name, comparison.task, **parameters)
         if metrics.METRICS[name].item == "signal" and "sample_rate" not in parameters:
-            parameters = {**parameters, "sample_rate": comparison.sample_rate or min(rates)}
-        specs.append(score.spec(name, **parameters))
+            parameters = {**parameters, "sample_rate": rate}
+        specs.append(judge.spec(name, comparison.task, **parameters))
     return tuple(specs)
+
+
+def lowest_rate(made: list[Made], asked: list[Handling]) -> int:
+    """Hz that the signals of all datasets and models can be brought down to; 0 without any."""
+    rates = [item.card.sample_rate for item in made]
+    rates += [model.create().sample_rate or 0 for model in asked]
+    return min((rate for rate in rates if rate), default=0)
 
 
 def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
@@ -133,6 +141,27 @@ def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None
             predict.describe(workspace, cell.made.card, asked)
 
 
+def judge_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
+    """Ask the estimators of blind metrics about the answers: a pipeline an estimator."""
+    by_judge: dict[str, tuple[metrics.MetricSpec, dict[str, Cell]]] = {}
+    for cell in cells:
+        for spec in filter(judge.is_blind, cell.specs):
+            _, of = by_judge.setdefault(judge.called(spec), (spec, {}))
+            of[f"{cell.handling.chain}/{cell.made.card.name}"] = cell
+    for spec, of in by_judge.values():
+        asked = judge.estimator(spec)
+        parts = [
+            part
+            for cell in of.values()
+            for part in judge.plan(
+                workspace, cell.made.card, cell.handling, asked, dataset=cell.made.folder
+            )
+        ]
+        running.run(f"Judge by {asked.model}", parts, asked, engine)
+        for cell in of.values():
+            judge.describe(workspace, cell.made.card, cell.handling, asked)
+
+
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Score all predictions with all metrics in one pipeline."""
     running.run("Score", score_parts(cells, workspace), score.score_shard, engine)
@@ -143,9 +172,10 @@ def score_parts(cells: list[Cell], workspace: Workspace) -> list[Part]:
     parts: dict[str, Part] = {}
     for cell in cells:
         asked = cell.handling
-        for spec in cell.specs:
+        for spec in cell.scored.values():
+            chain = judge.chain(asked.chain, spec)
             planned = score.plan(
-                workspace, cell.made.card, asked.chain, asked.task, spec, dataset=cell.made.folder
+                workspace, cell.made.card, chain, asked.task, spec, dataset=cell.made.folder
             )
             parts |= {part.id: part for part in planned}
     return list(parts.values())

@@ -77,8 +77,13 @@ class Handling:
         return predict_shard(part, model, tasks.get(self.task))
 
 
-def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -> Handling:
-    """A checked handling; RealEarError where the model, a parameter or its task does not fit."""
+def handling(
+    name: str, origin: str, task: str, parameters: Mapping[str, Any], *, judging: bool = False
+) -> Handling:
+    """A checked handling; RealEarError where the model, a parameter or its task does not fit.
+
+    `judging`: it is to judge other models' answers, and need not answer by itself.
+    """
     try:
         model = models.create(origin, **parameters)
     except (ValueError, TypeError) as error:
@@ -87,6 +92,11 @@ def handling(name: str, origin: str, task: str, parameters: Mapping[str, Any]) -
         raise RealEarError(
             f"model {name!r}: expected one for the task {task!r}, found one for {model.task!r}: "
             "`realear list models` shows them by task"
+        )
+    if model.judges and not judging and type(model).estimate is models.Model.estimate:
+        raise RealEarError(
+            f"model {name!r}: expected one that is asked about clips, found one that judges "
+            f"separators: name it in a metric, as in blind_si_snr:estimator={origin}"
         )
     try:
         fingerprint = models.fingerprint(model, origin)  # reads the checkpoint, if there is one

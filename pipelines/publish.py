@@ -8,14 +8,14 @@ import platform
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import metrics
 from leaderboards import boards
-from leaderboards.records import Board, Comparison, DatasetInfo, ScoreTable
-from pipelines import stores, tasks, timings
+from leaderboards.records import Blind, Board, Comparison, DatasetInfo, ScoreTable
+from pipelines import judge, stores, tasks, timings
 from pipelines.config import Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
@@ -36,6 +36,12 @@ class Cell:
     made: Made
     handling: Handling
     specs: tuple[metrics.MetricSpec, ...]
+    truths: Mapping[str, metrics.MetricSpec] = field(default_factory=dict)  # by blind metric's hash
+
+    @property
+    def scored(self) -> dict[str, metrics.MetricSpec]:
+        """All that it is scored by, each once, by hash."""
+        return {spec.hash: spec for spec in (*self.specs, *self.truths.values())}
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,9 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
     """A score table for every metric of a cell."""
     card, asked = cell.made.card, cell.handling
     timing = timings.of(workspace, asked.source.chain, card.name)
-    for spec in cell.specs:
-        folder = workspace.scores(asked.chain, card.name, f"{spec.name}-{spec.hash}")
+    for spec in cell.scored.values():
+        chain = judge.chain(asked.chain, spec)
+        folder = workspace.scores(chain, card.name, f"{spec.name}-{spec.hash}")
         yield ScoreTable(
             model=asked.model,
             fingerprint=asked.fingerprint,
@@ -100,7 +107,8 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
 def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
     """One comparison of the board for every comparison and metric of the suite."""
     for name, config in suite.comparisons.items():
-        specs = next(cell.specs for cell in cells if cell.comparison == name)
+        cell = next(cell for cell in cells if cell.comparison == name)
+        specs = cell.specs
         title = config.title or name.replace("-", " ").capitalize()
         for spec in specs:
             yield Comparison(
@@ -116,7 +124,16 @@ def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
                 clips=tuple(rule.rule() for rule in config.include.clips),
                 min_scored=config.include.min_scored,
                 tie_level=None if config.ties == "none" else config.ties,
+                blind=blind(spec, cell.truths),
             )
+
+
+def blind(spec: metrics.MetricSpec, truths: Mapping[str, metrics.MetricSpec]) -> Blind | None:
+    """What a board is to know of a blind metric's estimator and truth; None for any other."""
+    if not judge.is_blind(spec):
+        return None
+    truth, card = truths[spec.hash], judge.estimator(spec).create().calibration
+    return Blind(str(spec.parameters["estimator"]), truth.name, truth.hash, card)
 
 
 def _info(name: str, made: Made) -> DatasetInfo:

@@ -18,10 +18,11 @@ from pipelines import stores, tasks
 from pipelines.records import SCHEMA_VERSION, Failure, LostWork, Part, RealEarError, digest
 from pipelines.shards import sidecars, tars
 from pipelines.shards.datasets import Card, Clip, clips, printable, write_table
-from pipelines.tasks.base import Task
+from pipelines.tasks import judging
+from pipelines.tasks.base import Item, Task
 from pipelines.workspace import Workspace
 
-VERSION = "1"  # bump when the same prediction would score otherwise
+VERSION = "2"  # bump when the same prediction would score otherwise
 
 SCHEMA = pa.schema(
     [
@@ -152,11 +153,14 @@ def score_clip(
         "schema_version": SCHEMA_VERSION,
     }
     try:
-        if not task.applies(clip.row):
+        blind = wanted.metric.item == "blind"  # needs no truth of the clip's
+        if not blind and not task.applies(clip.row):
             raise UndefinedMetric("no_reference", f"nothing to compare with for {task.name}")
         if isinstance(answer, Failure):
             raise FailedPrediction(answer.reason, answer.detail)
-        score = wanted.score(task.item(clip, answer, wanted.parameters.get("sample_rate")))
+        rate = wanted.parameters.get("sample_rate")
+        item = judging.item(answer) if blind else task.item(clip, answer, rate)
+        score = wanted.score(item)
     except UndefinedMetric as error:
         return {**row, **_ended("undefined", error.reason, error.detail)}
     except FailedPrediction as error:
@@ -170,8 +174,14 @@ def score_clip(
         "denominator": score.denominator,
         "value": score.value,
         "capped": score.capped,
-        "detail": json.dumps(dict(score.detail), sort_keys=True),
+        "detail": json.dumps(_detail(score, item), sort_keys=True),
     }
+
+
+def _detail(score: metrics.ClipScore, item: Item) -> dict[str, Any]:
+    """A score's own detail, and which of the model's signals each source of several was."""
+    order = getattr(item, "permutation", ())
+    return {**score.detail, **({"permutation": list(order)} if len(order) > 1 else {})}
 
 
 def _ended(end: str, reason: str, detail: str) -> dict[str, Any]:

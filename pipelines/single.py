@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import metrics
 import models
 from leaderboards import boards, terminal
 from leaderboards.records import Comparison, DatasetInfo
+from pipelines import judge, publish, score, submit, tasks, timings, transforms
 from pipelines import predict as predicting
-from pipelines import publish, score, submit, tasks, timings, transforms
-from pipelines.arguments import find, words
+from pipelines.arguments import find, metric, words
 from pipelines.config import ComparisonConfig, parse_name
 from pipelines.engines import Engine
-from pipelines.evaluate import comparison_specs, score_parts
+from pipelines.evaluate import comparison_specs, judge_all, lowest_rate, score_parts
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.publish import Cell
@@ -67,7 +66,7 @@ def score_model(
     handling = _handling(model, words(settings, "--set"))
     if asked.task not in (None, handling.task):
         raise RealEarError(f"--task {asked.task}: model {model!r} is one for {handling.task}")
-    cell = Cell("", made, handling, _specs(asked, made, handling))
+    cell = _cell(asked, made, handling)
     _predict(handling, made, workspace, engine)
     _score(asked, cell, workspace, engine)
 
@@ -81,24 +80,25 @@ def score_submission(
         tasks.get(asked.task)
     given = submit.read(path, asked.task)
     handling = submit.handling(parse_name(name or "submitted"), given)
-    cell = Cell("", made, handling, _specs(asked, made, handling))
+    cell = _cell(asked, made, handling)
     parts = submit.plan(workspace, made.card, made.folder, given, handling)
     transforms.run(f"Store {handling.model}", parts, submit.store_shard, engine)
     _score(asked, cell, workspace, engine)
 
 
-def _specs(asked: Scored, made: Made, handling: Handling) -> tuple[metrics.MetricSpec, ...]:
+def _cell(asked: Scored, made: Made, handling: Handling) -> Cell:
     """The metrics asked for, or the task's own, with all parameters: checked before any work."""
-    wanted: dict[str, Any] = {}
-    for metric in asked.metrics:
-        name, *settings = metric.split(":")
-        wanted[name] = words(settings, "--metric")
+    wanted: dict[str, Any] = dict(metric(text) for text in asked.metrics)
     config = ComparisonConfig(task=handling.task, models=[handling.model], metrics=wanted)
-    return comparison_specs(config, [made], [] if handling.origin == "submitted" else [handling])
+    models = [] if handling.origin == "submitted" else [handling]
+    specs = comparison_specs(config, [made], models)
+    return Cell("", made, handling, specs, judge.truths(specs, lowest_rate([made], models)))
 
 
 def _score(asked: Scored, cell: Cell, workspace: Workspace, engine: Engine) -> None:
     """Score one model × dataset by each metric and show a board of that one row."""
+    judge_all([cell], workspace, engine)
+    timings.collect(workspace)
     transforms.run("Score", score_parts([cell], workspace), score.score_shard, engine)
     _show(asked, cell, workspace)
 
@@ -116,6 +116,7 @@ def _show(asked: Scored, cell: Cell, workspace: Workspace) -> None:
             synthetic=column["synthetic"],
             simulated=column["simulated"],
             real=column["real"],
+            blind=publish.blind(spec, cell.truths),
         )
         for spec in cell.specs
     ]

@@ -21,9 +21,9 @@ from rich.table import Table
 import metrics
 from leaderboards import clips
 from metrics import Tally, intervals
+from pipelines import arguments, publish, score, timings, transforms
 from pipelines import predict as predicting
-from pipelines import publish, score, timings, transforms
-from pipelines.arguments import find, words
+from pipelines.arguments import find
 from pipelines.engines import Engine
 from pipelines.evaluate import score_parts
 from pipelines.predict import Handling
@@ -135,8 +135,8 @@ def _word(value: Any) -> str:
 
 
 def _spec(metric: str) -> metrics.MetricSpec:
-    name, *settings = metric.split(":")
-    spec = score.spec(name, **words(settings, "--metric"))
+    name, parameters = arguments.metric(metric)
+    spec = score.spec(name, **parameters)
     known = metrics.METRICS[name]
     if known.item != "text" or known.higher_is_better:
         raise RealEarError(f"--metric {name}: expected an error rate of words, such as wer or cer")

@@ -14,7 +14,7 @@ from metrics import FailedPrediction, UndefinedMetric
 from pipelines import audio
 from pipelines.shards.datasets import Clip, Row
 
-Item = Any  # metrics.TextItem, SignalItem, ClassItem or EstimateItem
+Item = Any  # metrics.TextItem, SignalItem, ClassItem, EstimateItem or BlindItem
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Task(ABC):
     method: ClassVar[str]  # what is called on a model
     metrics: ClassVar[tuple[str, ...]]  # scored by default, the first ranks; (): no clip is scored
     version: ClassVar[str] = "1"  # bump when the same model would store another answer
+    judged: ClassVar[bool] = False  # answers are signals, which an estimator can judge
 
     @abstractmethod
     def applies(self, row: Row) -> bool:

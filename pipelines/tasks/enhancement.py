@@ -25,6 +25,7 @@ class Enhancement(Task):
     name = "enhancement"
     method = "enhance"
     metrics = ("pesq", "stoi", "si_snr")
+    judged = True
 
     def applies(self, row: Row) -> bool:
         """Clips that come with their clean signal."""

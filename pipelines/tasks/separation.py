@@ -25,6 +25,7 @@ class Separation(Task):
     name = "separation"
     method = "separate"
     metrics = ("si_snri", "si_snr", "pesq", "stoi")
+    judged = True
 
     def applies(self, row: Row) -> bool:
         """Clips that come with two sources or more."""

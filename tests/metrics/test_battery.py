@@ -26,6 +26,7 @@ from torchaudio.functional import melscale_fbanks
 
 from metrics import (
     METRICS,
+    BlindItem,
     ClassItem,
     EstimateItem,
     FailedPrediction,
@@ -100,12 +101,20 @@ def _estimates() -> list[EstimateItem]:
     return [EstimateItem(clean, heard, RATE, guess) for guess in guesses]
 
 
+def _blinds() -> list[BlindItem]:
+    """Guesses of ever worse quality, two estimates a clip; the last says how sure it is."""
+    pairs = {"si_snr": (30.0, 20.5), "si_sdr": (29.0, 21.0), "stoi": (1, 0.9), "pesq": (4.5, 4.1)}
+    lower = [{n: tuple(v - by for v in of) for n, of in pairs.items()} for by in (0, 0.25, 0.5, 9)]
+    return [*map(BlindItem, lower[:-1]), BlindItem({**lower[-1], "outside": (0.25, 0.75)})]
+
+
 CLIPS: dict[str, list] = {
     "text": _texts(),
     "signal": _signals(),
     "class": _classes(),
     "logits": _logits(),
     "estimate": _estimates(),
+    "blind": _blinds(),
 }
 
 
@@ -138,6 +147,13 @@ def _unscorable() -> dict[str, list]:
             (EstimateItem(good.references[0], good.mixture, RATE, dict.fromkeys(GUESSED, np.nan)),
              FailedPrediction),
         ],
+        "blind": [
+            (BlindItem({}, "silent_mixture"), UndefinedMetric),
+            (BlindItem({"lower": (1.0,)}), FailedPrediction),
+            (BlindItem(dict.fromkeys(("si_snr", "si_sdr", "stoi", "pesq"), (1.0, np.nan))),
+             FailedPrediction),
+            (BlindItem(dict.fromkeys(("si_snr", "si_sdr", "stoi", "pesq"), ())), FailedPrediction),
+        ],
     }  # fmt: skip
 
 
@@ -155,6 +171,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "top_1": (0, 1), "top_5": (0, 1),
     "faithfulness": (-1, 1), "faithfulness_logit": (-inf, inf), "input_fidelity": (0, 1),
     "average_increase": (0, 100), "average_drop": (0, 100), "average_gain": (0, 100),
+    "blind_si_snr": (-inf, inf), "blind_si_sdr": (-inf, inf),
+    "blind_stoi": (-inf, inf), "blind_pesq": (-inf, inf),
     "stoi_error": (0, inf), "pesq_error": (0, inf), "si_sdr_error": (0, inf),
 }  # fmt: skip
 
@@ -299,6 +317,10 @@ def off(name: str, truth: Callable) -> Callable[[EstimateItem], float]:
     return lambda item: abs(item.estimates[name] - float(truth(item.reference, item.heard)))
 
 
+def told(name: str) -> Callable[[BlindItem], float]:
+    return lambda item: float(np.mean(item.guesses[name]))
+
+
 INDEPENDENT: dict[str, Callable] = {
     "wer": over_words,
     "cer": over_letters,
@@ -331,6 +353,7 @@ INDEPENDENT: dict[str, Callable] = {
     "stoi_error": off("stoi", lambda clean, heard: pystoi.stoi(clean, heard, RATE)),
     "pesq_error": off("pesq", lambda clean, heard: pesq.pesq(RATE, clean, heard, "wb")),
     "si_sdr_error": off("si_sdr", SI_SDR),
+    **{f"blind_{name}": told(name) for name in ("si_snr", "si_sdr", "stoi", "pesq")},
 }
 TOLERANCE = {  # dB; torchaudio's mel bands are float32
     **dict.fromkeys(("sdr", "sir", "sar", "sdri", "siri", "sari"), 1e-2), "mcd": 1e-4,

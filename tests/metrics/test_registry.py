@@ -12,6 +12,7 @@ import pytest
 
 from metrics import (
     METRICS,
+    BlindItem,
     ClassItem,
     EstimateItem,
     FailedPrediction,
@@ -31,6 +32,7 @@ ITEMS = {
     "class": ClassItem(0, np.linspace(1, 0, 8)),
     "logits": LogitsItem(*np.eye(3)),
     "estimate": EstimateItem(*np.random.default_rng(0).normal(size=(2, 16_000)), 16_000, {}),
+    "blind": BlindItem({"si_snr": (3.0, 5.0)}),
 }
 PLAN = (
     *("wer", "cer", "si_snr", "si_snri", "si_sdr", "si_sdri", "snr", "snri", "sdr", "sir", "sar"),
