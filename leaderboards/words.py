@@ -247,9 +247,10 @@ def _blind_order(found: BlindOrder) -> str:
 def foreign(found: Foreign, section: Section, calibration: Calibration) -> str:
     """How many of a model's clips on a dataset an estimator knows nothing like."""
     model = names(section.rows)[found.fingerprint]
+    counted = f"{found.outside:,} of {found.clips:,} clips ({share(found.share)})"
     return (
-        f"{model}, {found.dataset}: {found.outside:,} of {found.clips:,} clips ({share(found.share)}) "
-        f"are unlike what {calibration.estimator} was trained on."
+        f"{model}, {found.dataset}: {counted} are unlike what {calibration.estimator} was trained "
+        "on."
     )
 
 

@@ -57,7 +57,9 @@ def answer(*signals: np.ndarray, rate: int = RATE, task: str = "separation") -> 
 
 
 def ask(model, clip, given, task="separation"):
-    [found] = batches.ask(Judging(tasks.get(task), {clip.row.key: given}.__getitem__), model, [clip])
+    [found] = batches.ask(
+        Judging(tasks.get(task), {clip.row.key: given}.__getitem__), model, [clip]
+    )
     return found
 
 
@@ -127,7 +129,9 @@ def test_a_listener_hears_each_of_several_estimates(clips, judges):
     heard = said(ask(judges.Listener(), clips["pair"], answer(S1, 2 * S2)))
     estimates = [S1.astype(np.float32), 2 * S2.astype(np.float32)]
     expected = judges.Listener().estimate(estimates, sample_rate=RATE)
-    assert heard == {name: [value[name] for value in expected] for name in ("stoi", "pesq", "si_sdr")}
+    assert heard == {
+        name: [value[name] for value in expected] for name in ("stoi", "pesq", "si_sdr")
+    }
 
 
 @pytest.mark.parametrize(
