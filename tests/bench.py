@@ -102,11 +102,14 @@ def decoding() -> None:
 def main() -> None:
     """Every comparison, a line each."""
     from tests import (
+        bench_board,
         bench_generate,
+        bench_inference,
         bench_metrics,
         bench_prepare,
         bench_rooms,
         bench_text,
+        bench_tracking,
     )  # they borrow `compare` from here
 
     print("ratio of median times, peer over RealEar: over 1 is faster than the peer\n")
@@ -117,6 +120,9 @@ def main() -> None:
     bench_prepare.main()
     bench_generate.main()
     bench_rooms.main()
+    bench_inference.main()
+    bench_tracking.main()
+    bench_board.main([])
 
 
 if __name__ == "__main__":

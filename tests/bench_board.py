@@ -13,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -129,13 +129,13 @@ def opened(page: Path) -> str:
     return f"opens in {statistics.median(seconds):.2f} s (at most {max(seconds):.2f})"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the tables, then time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=MODELS)
     parser.add_argument("--rules", type=int, default=RULES, help="of 5 groups each")
     parser.add_argument("--refused", type=float, default=0.0, help="share of clips that fail")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         comparison, tables, datasets = world(
             Path(name), models=asked.models, rules=asked.rules, refused=asked.refused
