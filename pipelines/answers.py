@@ -6,14 +6,14 @@ The model is created, and so checked, with the recipe; it is not loaded.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 import models
 from models.base import Model
 from pipelines import predict
-from pipelines.recipes.base import Recipe, Row
+from pipelines.recipes.base import Range, Recipe, Row, refuse_twins
 from pipelines.records import RealEarError
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
@@ -22,27 +22,40 @@ EMBEDS = ("embed_audio", "embed_text")
 PLACE = "{}"  # of the class in a template
 
 
-class Asking(Recipe):
-    """A model to be asked.
+class Asked(Recipe):
+    """Which model.
 
     Attributes:
         model: a name of the registry, of an entry point, or "module:Class".
         parameters: of the model.
     """
 
-    task: ClassVar[str] = ""  # "": any model that offers `methods`
-    methods: ClassVar[tuple[str, ...]] = ()
-
     model: str
     parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model as installed here."""
+        return models.fingerprint(models.create(self.model, **self.parameters), self.model)
+
+    def check(self, task: str) -> None:
+        """ValueError unless it is a model of that task that can be made."""
+        try:
+            predict.handling(self.model, self.model, task, self.parameters)
+        except RealEarError as error:
+            raise ValueError(str(error)) from error
+
+
+class Asking(Asked):
+    """A model to be asked."""
+
+    task: ClassVar[str] = ""  # "": any model that offers `methods`
+    methods: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.task:
-            try:
-                predict.handling(self.model, self.model, self.task, self.parameters)
-            except RealEarError as error:
-                raise ValueError(str(error)) from error
+            self.check(self.task)
             return self
         found = models.create(self.model, **self.parameters)
         missing = [name for name in self.methods if not offers(found, name)]
@@ -53,11 +66,6 @@ class Asking(Recipe):
             )
         return self
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of the model as installed here."""
-        return models.fingerprint(models.create(self.model, **self.parameters), self.model)
-
 
 def offers(model: Model, method: str) -> bool:
     """Whether a model's own class has a method, not merely the base's refusal of it."""
@@ -65,10 +73,58 @@ def offers(model: Model, method: str) -> bool:
     return callable(found) and found is not getattr(Model, method, None)
 
 
+class Pooled(Asked):
+    """A separator of a pool.
+
+    Attributes:
+        sources: how many it can part; mixtures of other numbers are not given to it. None: any.
+    """
+
+    sources: Annotated[int, Field(ge=2)] | None = None
+
+
 class Separated(Asking):
-    """The estimates of a separator for every source of every mixture."""
+    """The estimates of a separator, or of several, for every source of every mixture.
+
+    Attributes:
+        pool: separators instead of one `model`.
+        each: how many of the pool part each mixture, drawn by its key; None for all.
+        reference: what the SI-SNR is measured against: "heard", each talker as in the mixture (s1,
+            s2…), or "dry", without the room (s1_dry…), as WHAMR! has it to dereverberate.
+        spread_db: [low, high] from which each estimate draws the SI-SNR that it is blended to: with
+            the truth where it is worse, with the rest of the mixture where it is better. None
+            leaves all estimates as the separator made them.
+        unblended: with spread_db, the share of mixtures and separators left as they are.
+        seed: another seed draws anew.
+    """
 
     task = "separation"
+
+    model: str = ""
+    pool: tuple[Pooled, ...] = ()
+    each: Annotated[int, Field(ge=1)] | None = None
+    reference: Literal["heard", "dry"] = "heard"
+    spread_db: Range | None = None
+    unblended: Annotated[float, Field(ge=0, le=1)] = 0.25
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if bool(self.model) == bool(self.pool):
+            raise ValueError("expected a model or a pool of them: name one of both")
+        if self.pool and self.parameters:
+            raise ValueError("parameters: expected those of a pool with each of its models")
+        for one in self.members:
+            one.check(self.task)
+        if (self.each or 1) > len(self.members):
+            raise ValueError(f"each: expected {len(self.members)} at most, found {self.each}")
+        refuse_twins((one.fingerprint for one in self.members), "separator", "name each once")
+        return self
+
+    @property
+    def members(self) -> tuple[Pooled, ...]:
+        """Who parts the mixtures."""
+        return self.pool or (Pooled(model=self.model, parameters=self.parameters),)
 
 
 class Transcribed(Asking):
@@ -149,9 +205,20 @@ class Answer(Row):
 
 
 class Estimate(Answer):
-    """One source of a separated mixture; `source` counts from 1, as the roles do."""
+    """One source of a separated mixture.
+
+    Attributes:
+        source: counts from 1, as the roles do. reference: see `Separated`.
+        wanted_db: what each source's estimate is blended to; () to leave them as they are.
+    """
 
     source: int
+    reference: Literal["heard", "dry"] = "heard"
+    wanted_db: tuple[float, ...] = ()
+
+    def role(self, source: int) -> str:
+        """The role of a source's reference."""
+        return f"s{source}_dry" if self.reference == "dry" else f"s{source}"
 
 
 class Transcript(Answer):

@@ -1,11 +1,14 @@
 """Kinds of recipe whose clips come from another model's answers: a generator that can be wrong.
 
 recipe: {kind: separated, of: [mixtures], model: nmf}  # its estimates, and their true SI-SNR
+recipe: {kind: separated, of: [mixtures], pool: [{model: nmf}, {model: mixture}], each: 1,
+         spread_db: [-5, 25]}  # those of one of several, some blended to be as good as is drawn
 recipe: {kind: transcribed, of: [dataset], model: pocketsphinx}  # clips with what it understood
 recipe: {kind: labelled, of: [dataset], model: "module:Class", classes: [rain, wind]}
 
 A row names clip, model, parameters and fingerprint; the model itself is made only to be checked and
-is loaded once a shard, by whoever renders it. Whatever it throws costs one clip.
+is loaded once a shard, by whoever renders it; of a pool, each that the shard asks. Whatever it
+throws costs one clip.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from metrics import FailedPrediction, SignalItem, UndefinedMetric, si_snr
 from pipelines import audio, batches, tasks
 from pipelines.answers import (
     Answer,
+    Asked,
     Asking,
     Estimate,
     Labelled,
@@ -34,7 +38,7 @@ from pipelines.answers import (
 )
 from pipelines.kinds import Figures, Kind, Rendering, Sources, Stage
 from pipelines.predict import Handling
-from pipelines.recipes import base
+from pipelines.recipes import base, blends
 from pipelines.records import Failure
 from pipelines.shards.datasets import HEARD, Clip, Row, printable
 from pipelines.shards.packing import Sample
@@ -97,7 +101,7 @@ def _loaded(row: Answer) -> Any:
     return model
 
 
-def _planned(recipe: Asking, clip: Row, key: str) -> dict[str, Any]:
+def _planned(recipe: Asked, clip: Row, key: str) -> dict[str, Any]:
     """What every row says."""
     return {
         "key": key,
@@ -112,70 +116,140 @@ def _planned(recipe: Asking, clip: Row, key: str) -> dict[str, Any]:
 
 
 class SeparatedClips(ModelKind[Separated, Estimate]):
-    """Estimates of separators with their true SI-SNR, for those who guess it from sound alone."""
+    """Estimates of separators with their true SI-SNR, for those who guess it from sound alone.
+
+    Beside the mixture and the `estimate` lies the `reference` that it was measured against.
+    """
 
     options = Separated
     row = Estimate
 
     def plan(self, recipe: Separated, sources: Sources) -> list[Estimate]:
-        """A row a source of every mixture; the key says mixture, model and source."""
-        rows = [
-            Estimate(
-                **_planned(recipe, clip, base.key_of(clip.key, recipe.model, f"s{source}")),
-                source=source,
-            )
-            for clip in sources.of(sources.own).values()
-            if tasks.get("separation").applies(clip)
-            for source in range(1, clip.sources + 1)
-        ]
-        if not rows:
+        """A row a source of every mixture and separator; the key says all three."""
+        clips = [clip for clip in sources.of(sources.own).values() if _separable(clip)]
+        if not clips:
             raise ValueError(
                 f"expected mixtures with their sources in {', '.join(sources.own)}, found none: "
                 "generate them with `kind: scenes` and two talkers"
             )
+        _refuse_rooms_missing(recipe, clips)
+        rows = [row for clip in clips for one in _drawn(recipe, clip) for row in one]
         base.refuse_twins((row.key for row in rows), "key", "generate from one dataset at a time")
         return rows
 
-    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:  # noqa: ARG002
-        """What was left out."""
-        separable = tasks.get("separation").applies
-        alone = sum(not separable(clip) for clip in sources.of(sources.own).values())
-        return (f"{alone} clips without separate sources were left out",) if alone else ()
+    def notes(self, sources: Sources, rows: Sequence[Any]) -> tuple[str, ...]:
+        """What was left out, and what dry references mean."""
+        alone = sum(not _separable(clip) for clip in sources.of(sources.own).values())
+        notes = [f"{alone} clips without separate sources were left out"] if alone else []
+        if rows and rows[0].reference == "dry":
+            notes.append("SI-SNR is against the dry talkers: reverberation counts as error")
+        return tuple(notes)
 
     def figures(self, row: Estimate) -> Figures:
         """Who is asked, and for which source."""
         return {**super().figures(row), "Source": f"s{row.source}"}
 
+    @contextmanager
+    def renderer(self, job: Rendering) -> Iterator[Render[Estimate]]:
+        """Every model of the shard is loaded before its first row."""
+        stage = Stage(job.folders)
+        asked = {row.fingerprint: row for row in job.rows}
+        try:
+            yield self.answers({name: _loaded(row) for name, row in asked.items()}, stage)
+        finally:
+            stage.close()
+
     def answers(self, model: Any, stage: Stage) -> Render[Estimate]:
-        """Each mixture is separated once where its sources are not far apart in the shard."""
+        """Each mixture is separated once where its sources are not far apart in the shard; `model`
+        holds the loaded ones by fingerprint.
+        """
 
         @lru_cache(maxsize=REMEMBERED)
-        def separated(key: str) -> SignalItem:
+        def separated(key: str, fingerprint: str) -> SignalItem:
             clip = stage.clip(key)
             task = tasks.get("separation")
-            answer = _unless_failed(*batches.ask(task, model, [clip]))
+            answer = _unless_failed(*batches.ask(task, model[fingerprint], [clip]))
             item: SignalItem = _asked(lambda: task.item(clip, answer, clip.row.sample_rate))
             return item
 
-        return lambda row: _estimate(row, stage.clip(row.clip), separated(row.clip))
+        return lambda row: _estimate(
+            row, stage.clip(row.clip), separated(row.clip, row.fingerprint)
+        )
+
+
+def _separable(clip: Row) -> bool:
+    return tasks.get("separation").applies(clip)
+
+
+def _refuse_rooms_missing(recipe: Separated, clips: Sequence[Row]) -> None:
+    if recipe.reference == "dry" and not all(clip.has("s1_dry") for clip in clips):
+        raise ValueError(
+            "reference: expected mixtures with s1_dry beside s1, found some without: say "
+            "`reference: heard`, or generate them with a `room`"
+        )
+
+
+def _drawn(recipe: Separated, clip: Row) -> Iterator[list[Estimate]]:
+    """The rows of each separator that parts a mixture, one a source."""
+    able = [one for one in recipe.members if one.sources in (None, clip.sources)]
+    order = base.generator(recipe.seed, clip.key, "pool").permutation(len(able))
+    names = [one.model for one in recipe.members]
+    for number in sorted(order[: recipe.each or len(order)]):
+        one = able[int(number)]
+        told = [one.fingerprint] if names.count(one.model) > 1 else []
+        wanted = _wanted(recipe, clip, one.fingerprint)
+        yield [
+            Estimate(
+                **_planned(one, clip, base.key_of(clip.key, one.model, *told, f"s{source}")),
+                source=source,
+                reference=recipe.reference,
+                wanted_db=wanted,
+            )
+            for source in range(1, clip.sources + 1)
+        ]
+
+
+def _wanted(recipe: Separated, clip: Row, fingerprint: str) -> tuple[float, ...]:
+    random = base.generator(recipe.seed, clip.key, fingerprint, "spread")
+    if recipe.spread_db is None or random.uniform() < recipe.unblended:
+        return ()
+    return tuple(base.uniform(random, recipe.spread_db) for _ in range(clip.sources))
 
 
 def _estimate(row: Estimate, clip: Clip, item: SignalItem) -> Sample:
     """The estimate that belongs to a source, as long as the mixture, and its SI-SNR as stored."""
-    found = item.estimates[row.source - 1]
-    reference = clip.signal(f"s{row.source}")
-    estimate = np.zeros(len(reference))
-    estimate[: len(found)] = found  # resampling may have cost a sample or two
-    stored, gain_db = _at_a_level(estimate)
-    value = _asked(lambda: float(si_snr(reference, stored / 32_768.0)))
+    finished = [_finished(row, clip, item, n + 1) for n in range(len(item.estimates))]
+    stored, gain_db, value = finished[row.source - 1]
+    wanted = row.wanted_db[row.source - 1] if row.wanted_db else None
     said = {
         "si_snr_db": f"{value:.4f}",
+        "mean_si_snr_db": f"{np.mean([one[2] for one in finished]):.4f}",
         "source": f"s{row.source}",
+        "reference": row.role(row.source),
         "separator": row.model,
         **({"estimate_gain_db": f"{gain_db:.2f}"} if gain_db else {}),
+        **({} if wanted is None else {"blended_to_db": f"{wanted:.3f}"}),
     }
-    sounds = {HEARD: _kept(clip, HEARD), "estimate": stored}
+    sounds = {
+        HEARD: _kept(clip, HEARD),
+        "estimate": stored,
+        "reference": _kept(clip, row.role(row.source)),
+    }
     return _sample(row, clip, sounds, {**clip.row.labels, **said}, text=clip.row.text)
+
+
+def _finished(
+    row: Estimate, clip: Clip, item: SignalItem, source: int
+) -> tuple[NDArray[np.int16], float, float]:
+    """A source's estimate as stored, the gain (dB) that it took, and its SI-SNR."""
+    found, reference = item.estimates[source - 1], clip.signal(row.role(source))
+    estimate = np.zeros(len(reference))
+    estimate[: len(found)] = found  # resampling may have cost a sample or two
+    if row.wanted_db:
+        rest = clip.signal() - reference
+        estimate = blends.at_si_snr(reference, estimate, rest, row.wanted_db[source - 1])
+    stored, gain_db = _at_a_level(estimate)
+    return stored, gain_db, _asked(lambda: float(si_snr(reference, stored / 32_768.0)))
 
 
 def _at_a_level(estimate: NDArray[np.float64]) -> tuple[NDArray[np.int16], float]:

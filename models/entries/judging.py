@@ -1,0 +1,34 @@
+"""Separators to learn judging from, and the models that judge separators without the truth."""
+
+from models.entries import ModelEntry
+
+MADE_FOR = "to learn judging from: "
+
+ENTRIES: dict[str, ModelEntry] = {
+    "leaky-ratio-mask": ModelEntry(
+        "models.degraded:LeakyMask", f"{MADE_FOR}oracle, ideal ratio masks that leak"
+    ),
+    "leaky-binary-mask": ModelEntry(
+        "models.degraded:LeakyMask",
+        f"{MADE_FOR}oracle, ideal binary masks that leak",
+        {"mask": "binary"},
+    ),
+    "crosstalk": ModelEntry(
+        "models.degraded:Crosstalk", f"{MADE_FOR}oracle, the truth with the others faintly in it"
+    ),
+    "spoilt": ModelEntry(
+        "models.degraded:Spoilt", f"{MADE_FOR}oracle, the truth clipped, coarse, interrupted…"
+    ),
+    "gated-mixture": ModelEntry(
+        "models.degraded:Enhanced",
+        f"{MADE_FOR}an enhancer's output and what it took away",
+        source="noisereduce",
+        licence="MIT",
+    ),
+    "rough-conv-tasnet": ModelEntry(
+        "models.degraded:RoughSeparator",
+        f"{MADE_FOR}small-conv-tasnet with noise on its weights",
+        {"checkpoint": "pairs-8k"},
+        source="Luo & Mesgarani 2019; examples/training/pairs.yaml",
+    ),
+}
