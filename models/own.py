@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Trained(Neural):
     checkpoint: str
 
     architecture = ""
-    libraries = ("torch", "torchaudio")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchaudio")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,6 +7,7 @@ over the held-out clips lets the same command go on where it was stopped.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import random
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.neural import require
-from pipelines import audio, stores
+from pipelines import audio, judging, stores
 from pipelines.make import Made
 from pipelines.records import RealEarError, digest
 from pipelines.schema import nearest
@@ -64,6 +65,13 @@ class Trainable:
     collate: Callable[[list[Any]], Any]
     watched: str
     better: str  # "min" or "max"
+    model: str
+    """What predicts with the folder, by name."""
+    sizes: str = ""
+    """Module whose SMALL holds the network's own sizes; "" for a network that has none."""
+    finish: Callable[[Path, Made], dict[str, Any]] | None = None
+    """What is found out about the trained model on the held-out clips, for its card."""
+    precision: str = "32-true"
 
 
 def train(
@@ -114,25 +122,26 @@ def train(
         kind.watched: float(best.best_model_score),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
     }
-    _export(Path(folder), Path(best.best_model_path), config, card)
+    _export(Path(folder), Path(best.best_model_path), config)
+    if kind.finish is not None:
+        card["calibration"] = kind.finish(Path(folder), held_out)
+    stores.write_json(f"{folder}/card.json", card)  # last, so that what has one is whole
     return card
 
 
 def said(card: Mapping[str, Any], folder: str) -> str:
     """What came of a training, in a line, and how to use it."""
-    watched = TRAINABLE[card["task"]].watched
-    model = {"separation": "trained-separator", "recognition": "trained-recogniser"}[card["task"]]
-    return (
-        f"{watched} {card[watched]:.2f} after {card['steps']} steps, in {folder}: "
-        f"realear predict {model} DATASET --set checkpoint={folder}"
-    )
+    kind = TRAINABLE[card["task"]]
+    done = f"{kind.watched} {card[kind.watched]:.2f} after {card['steps']} steps, in {folder}"
+    if kind.finish is not None:
+        return f"{done}: the model {kind.model} with checkpoint={folder}"
+    return f"{done}: realear predict {kind.model} DATASET --set checkpoint={folder}"
 
 
 def _settings(task: str, given: Mapping[str, Any]) -> Settings:
     """Settings from words of the command line: a network's sizes are told apart by name."""
-    from models.training import recognition, separation
-
-    sizes = dict({"separation": separation, "recognition": recognition}[task].SMALL)
+    module = TRAINABLE[task].sizes
+    sizes = dict(importlib.import_module(module).SMALL) if module else {}
     known = {name: value for name, value in asdict(Settings()).items() if name != "network"}
     plain: dict[str, Any] = {}
     for name, value in given.items():
@@ -168,6 +177,7 @@ def _trainer(state: Path, settings: Settings, kind: Trainable) -> Any:
         val_check_interval=settings.check_every,
         check_val_every_n_epoch=None,
         gradient_clip_val=5.0,
+        precision=kind.precision,  # type: ignore[arg-type]
         callbacks=[best, stop, Bar(kind.watched)],
         enable_progress_bar=False,
         logger=CSVLogger(state, name="", version=""),
@@ -238,8 +248,8 @@ def _is_there(clip: Any) -> bool:
     return clip is not None
 
 
-def _export(folder: Path, best: Path, config: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Write a model's folder; the card last, so that what has one is whole."""
+def _export(folder: Path, best: Path, config: Mapping[str, Any]) -> None:
+    """Write a model's folder, but for its card."""
     import torch
     from safetensors.torch import save
 
@@ -251,7 +261,6 @@ def _export(folder: Path, best: Path, config: Mapping[str, Any], card: Mapping[s
     }
     stores.write_bytes(f"{folder}/model.safetensors", save(weights))
     stores.write_json(f"{folder}/config.json", config)
-    stores.write_json(f"{folder}/card.json", card)
 
 
 def _named(made: Made) -> dict[str, Any]:
@@ -357,6 +366,22 @@ def _of_index(made: Made, column: str) -> set[Any]:
 
 
 TRAINABLE: dict[str, Trainable] = {
-    "separation": Trainable(_separator, _mixture, _stacked, "valid_si_snri", "max"),
-    "recognition": Trainable(_recogniser, _utterance, _listed, "valid_loss", "min"),
+    "separation": Trainable(
+        *(_separator, _mixture, _stacked, "valid_si_snri", "max", "trained-separator"),
+        sizes="models.training.separation",
+    ),
+    "recognition": Trainable(
+        *(_recogniser, _utterance, _listed, "valid_loss", "min", "trained-recogniser"),
+        sizes="models.training.recognition",
+    ),
+    "quality": Trainable(
+        *(judging.spectral, judging.stretch, _stacked, "valid_mae", "min", "trained-quality"),
+        sizes="models.training.quality",
+        finish=judging.calibrated,
+    ),
+    "real-m": Trainable(
+        *(judging.published, judging.stretch, _stacked, "valid_mae", "min", "real-m-network"),
+        finish=judging.calibrated,
+        precision="bf16-mixed",  # twice as fast on a CPU
+    ),
 }

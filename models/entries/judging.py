@@ -31,4 +31,17 @@ ENTRIES: dict[str, ModelEntry] = {
         {"checkpoint": "pairs-8k"},
         source="Luo & Mesgarani 2019; examples/training/pairs.yaml",
     ),
+    "trained-quality": ModelEntry(
+        "models.blind:BlindEstimator",
+        "guesses the SI-SNR of estimates: what `realear train quality` made",
+        licence="yours",
+        needs="a checkpoint",
+    ),
+    "real-m-network": ModelEntry(
+        "models.blind:PublishedEstimator",
+        "guesses the SI-SNR of estimates: what `realear train real-m` made",
+        source="Subakan et al. 2021, REAL-M, arXiv 2110.10812",
+        licence="yours",
+        needs="a checkpoint",
+    ),
 }

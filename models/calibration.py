@@ -1,0 +1,280 @@
+"""What a judge's raw guesses are worth: correction, intervals, what it has never heard, its card.
+
+Fitted once, by `fit`, on estimates whose truth is known and that the judge did not learn from;
+applied by numpy alone. Decibels throughout.
+
+- *Correction*: isotonic regression of truth on guess (Zadrozny & Elkan, KDD 2002), kept as knots;
+  beyond the outermost it goes on with slope 1, so nothing saturates.
+- *Intervals*: split conformal prediction (Lei et al., JASA 2018), of 90 %: errors over the
+  deviations that the network predicts, and their quantile.
+- *Outside*: how far a clip lies from the nearest that are known, in whitened features (k nearest
+  neighbours: Sun et al., ICML 2022), against the distance that 97 % of ordinary clips keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.9  # of the intervals
+ORDINARY = 0.97  # share of ordinary clips within the distance that counts as known
+KNOTS = 33  # at most, each the mean of
+FEWEST = 10  # clips or more
+NEIGHBOURS = 8
+MOST_KNOWN = 2_000  # clips that others are compared with
+KEPT = 0.995  # of the features' variance
+BIN_DB, LOWEST_DB, HIGHEST_DB = 5.0, -5.0, 20.0  # bins of the truth in a card
+AT_AN_END = 0.05  # dB from an end of a network's range: a guess is saturated
+TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """A judge's raw guesses, (n,) each: dB, the deviation it predicts, and (n, features).
+
+    `deviation` is None of a judge that predicts none, `features` of one that compares none.
+    """
+
+    si_snr: Array
+    deviation: Array | None = None
+    features: Array | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Clips that count as known, whitened: `features` (clips, directions) by `mean`, `whitening`
+    (features, directions); beyond `threshold` from the nearest, a clip is outside.
+    """
+
+    features: Array
+    mean: Array
+    whitening: Array
+    threshold: float
+
+    def distance(self, features: Array) -> Array:
+        """(n,) mean distance to the nearest known clips of (n, features)."""
+        placed = (features - self.mean) @ self.whitening
+        squares = (placed**2).sum(1)[:, None] + (self.features**2).sum(1)[None]
+        apart = np.sqrt(np.maximum(squares - 2 * placed @ self.features.T, 0))
+        count = min(NEIGHBOURS, len(self.features))
+        return np.asarray(np.partition(apart, count - 1, axis=1)[:, :count].mean(axis=1))
+
+    def outside(self, features: Array) -> Array:
+        """(n,) 0 to 1: ½ at the threshold, 1 infinitely far."""
+        distance = self.distance(features)
+        return np.asarray(distance / (distance + self.threshold))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Raw guesses made honest: `raw` and `corrected` are knots, `quantile` deviations make 90 %."""
+
+    raw: Array
+    corrected: Array
+    quantile: float
+    known: Known | None = None
+
+    def correct(self, raw: Array) -> Array:
+        """(n,) dB of (n,) raw dB."""
+        inner = np.interp(raw, self.raw, self.corrected)
+        beyond = np.minimum(raw - self.raw[0], 0) + np.maximum(raw - self.raw[-1], 0)
+        return np.asarray(inner + beyond)
+
+    def judgements(self, guesses: Guesses) -> dict[str, Array]:
+        """si_snr, lower, upper and, where features are compared, outside; (n,) each."""
+        middle = self.correct(guesses.si_snr)
+        deviation = np.ones_like(middle) if guesses.deviation is None else guesses.deviation
+        half = self.quantile * deviation
+        found = {"si_snr": middle, "lower": middle - half, "upper": middle + half}
+        if self.known is not None and guesses.features is not None:
+            found["outside"] = self.known.outside(guesses.features)
+        return found
+
+
+def fit(guesses: Guesses, truth: Array, ordinary: NDArray[np.bool_]) -> Calibration:
+    """Correction, quantile and known clips from guesses and their truth, (n,) dB.
+
+    `ordinary` halves the clips: those that are false are what others are compared with, the true
+    ones set the distance that is still ordinary. Needs scikit-learn.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    steps = IsotonicRegression(out_of_bounds="clip").fit_transform(guesses.si_snr, truth)
+    order = np.argsort(guesses.si_snr, kind="stable")
+    groups = np.array_split(order, max(1, min(KNOTS, len(order) // FEWEST)))
+    means = np.array([[guesses.si_snr[group].mean(), steps[group].mean()] for group in groups])
+    raw, corrected = means[np.concatenate([[True], np.diff(means[:, 0]) > TINY])].T
+    middle = Calibration(raw, corrected, 1.0).correct(guesses.si_snr)
+    deviation = np.ones_like(middle) if guesses.deviation is None else guesses.deviation
+    quantile = _conformal(np.abs(truth - middle) / deviation)
+    known = None if guesses.features is None else _known(guesses.features, ordinary)
+    return Calibration(raw, corrected, quantile, known)
+
+
+def _conformal(scores: Array) -> float:
+    """The score that a new one exceeds in a tenth of all cases at most, on average."""
+    rank = min(int(np.ceil((len(scores) + 1) * LEVEL)), len(scores))
+    return float(np.sort(scores)[rank - 1])
+
+
+def _known(features: Array, ordinary: NDArray[np.bool_]) -> Known:
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + TINY
+    _, sizes, axes = np.linalg.svd((features - mean) / deviation, full_matrices=False)
+    shares = np.cumsum(sizes**2) / (sizes**2).sum()
+    count = int(np.searchsorted(shares, KEPT)) + 1
+    scale = sizes[:count] / np.sqrt(len(features)) + TINY
+    whitening = axes[:count].T / scale / deviation[:, None]
+    placed = (features[~ordinary] - mean) @ whitening
+    step = -(-len(placed) // MOST_KNOWN)
+    known = Known(placed[::step].astype(np.float32).astype(np.float64), mean, whitening, 1.0)
+    threshold = float(np.quantile(known.distance(features[ordinary]), ORDINARY))
+    return Known(known.features, mean, whitening, threshold)
+
+
+# The card
+
+
+def card(
+    found: Mapping[str, Array],
+    truth: Array,
+    groups: Mapping[str, Sequence[str]],
+    ends: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """What a calibrated judge's guesses turned out to be worth, as plain JSON values.
+
+    Args:
+        found: as `Calibration.judgements` has it.
+        truth: (n,) dB.
+        groups: by name (`separator`, `domain`), a value a clip.
+        ends: of a network that cannot guess beyond, in corrected dB.
+    """
+    bins = [bin_of(value) for value in truth]
+    return {
+        **figures(found, truth, ends),
+        "interval": LEVEL,
+        **{
+            f"by_{name}": _grouped(found, truth, np.asarray(values), ends)
+            for name, values in groups.items()
+        },
+        "by_true_si_snr": _grouped(found, truth, np.asarray(bins), ends),
+        "reliability": _reliability(found["si_snr"], truth),
+    }
+
+
+def bin_of(value: float) -> str:
+    """The name of a true value's bin: of 5 dB from -5 to 20, and one to either side."""
+    if value < LOWEST_DB:
+        return f"below {LOWEST_DB:g}"
+    if value >= HIGHEST_DB:
+        return f"from {HIGHEST_DB:g}"
+    low = LOWEST_DB + BIN_DB * np.floor((value - LOWEST_DB) / BIN_DB)
+    return f"{low:g} to {low + BIN_DB:g}"
+
+
+def figures(
+    found: Mapping[str, Array], truth: Array, ends: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Agreement of guesses with the truth; a figure that cannot be had is None.
+
+    pearson, spearman; mae_db; bias_db (guess less truth); truth_std_db; saturation, the share of
+    guesses at an end of the range; coverage of the intervals; outside, the share of clips flagged.
+    """
+    guess = found["si_snr"]
+    if not len(guess):
+        return {"clips": 0}
+    inside = (found["lower"] <= truth) & (truth <= found["upper"])
+    low, high = ends or (-np.inf, np.inf)
+    at_an_end = (guess <= low + AT_AN_END) | (guess >= high - AT_AN_END)
+    return {
+        "clips": len(guess),
+        "pearson": _rounded(_correlation(guess, truth)),
+        "spearman": _rounded(_correlation(_ranks(guess), _ranks(truth))),
+        "mae_db": _rounded(float(np.abs(guess - truth).mean())),
+        "bias_db": _rounded(float((guess - truth).mean())),
+        "truth_std_db": _rounded(float(truth.std())),
+        "saturation": _rounded(float(at_an_end.mean())),
+        "coverage": _rounded(float(inside.mean())),
+        "outside": (
+            _rounded(float((found["outside"] >= 0.5).mean())) if "outside" in found else None
+        ),
+    }
+
+
+def _grouped(
+    found: Mapping[str, Array],
+    truth: Array,
+    values: NDArray[Any],
+    ends: tuple[float, float] | None,
+) -> dict[str, Any]:
+    def of(value: Any) -> dict[str, Any]:
+        chosen = values == value
+        return figures({name: each[chosen] for name, each in found.items()}, truth[chosen], ends)
+
+    return {str(value): of(value) for value in sorted(set(values.tolist()))}
+
+
+def _reliability(guess: Array, truth: Array) -> list[dict[str, float]]:
+    """Tenths of the guesses: their mean, the mean truth, and between what nine tenths of it lie."""
+    order = np.array_split(np.argsort(guess, kind="stable"), min(10, max(len(guess), 1)))
+    return [
+        {
+            "guess_db": round(float(guess[part].mean()), 3),
+            "truth_db": round(float(truth[part].mean()), 3),
+            "truth_low_db": round(float(np.quantile(truth[part], (1 - LEVEL) / 2)), 3),
+            "truth_high_db": round(float(np.quantile(truth[part], (1 + LEVEL) / 2)), 3),
+            "clips": len(part),
+        }
+        for part in order
+        if len(part)
+    ]
+
+
+def _correlation(first: Array, second: Array) -> float | None:
+    if len(first) < 2 or first.std() < TINY or second.std() < TINY:
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks, equals sharing their mean."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[places], dtype=np.float64)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+# At rest
+
+
+def stored(calibration: Calibration) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """A calibration as JSON values, and its arrays by name (none where nothing is compared)."""
+    values: dict[str, Any] = {
+        "raw_db": [round(float(value), 4) for value in calibration.raw],
+        "corrected_db": [round(float(value), 4) for value in calibration.corrected],
+        "quantile": round(calibration.quantile, 5),
+    }
+    known = calibration.known
+    if known is None:
+        return values, {}
+    values["threshold"] = round(known.threshold, 5)
+    arrays = {"known": known.features, "mean": known.mean, "whitening": known.whitening}
+    return values, {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def read(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Calibration:
+    """What `stored` gave, again."""
+    known = None
+    if "threshold" in values:
+        exact = {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
+        known = Known(exact["known"], exact["mean"], exact["whitening"], float(values["threshold"]))
+    raw, corrected = (np.array(values[name], float) for name in ("raw_db", "corrected_db"))
+    return Calibration(raw, corrected, float(values["quantile"]), known)

@@ -1,0 +1,122 @@
+"""Judging separators, learnt: the SI-SNR of an estimate from it and the mixture alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.nn import functional
+
+from models import blind_networks as networks
+from models.training import spoiling
+from models.training.schedule import adam
+from models.training.separation import si_snr
+
+SMALL: dict[str, int] = {"width": 20, "context": 80}
+SPOILT = 0.6  # share of estimates that are spoilt further
+CELLS = 1.0  # weight of the shares of error in the loss, against that of the SI-SNR
+FAINT = 1e-5  # of an estimate's energy: a cell below it has no share of error to learn
+TINY = 1e-10
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Mixtures, estimates and references, (batch, time) each."""
+
+
+class QualityTraining(LightningModule):
+    """Trains `Spectral`: the Laplace likelihood of the SI-SNR, and which cells are in error.
+
+    Estimates are spoilt and blended anew whenever they come up (`spoiling`), their SI-SNR measured
+    after that, without an end on either side. Logs `train_loss` and `valid_mae`, dB, on held-out
+    estimates as they are.
+    """
+
+    def __init__(
+        self, sample_rate: int, network: dict[str, int], learning_rate: float, steps: int
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.learning_rate, self.steps = learning_rate, steps
+        self.network = networks.Spectral(sample_rate, **network)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The loss of a batch, spoilt."""
+        mixtures, estimates, references = spoiling.coloured(list(batch))
+        some = torch.rand(len(mixtures), 1) < SPOILT
+        worse = spoiling.spoilt(mixtures, estimates, references)
+        estimates = spoiling.blended(torch.where(some, worse, estimates), references)
+        loss = self.loss((mixtures, estimates, references))
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Negative log-likelihoods, of the SI-SNR in dB and of the cells' shares."""
+        mixtures, estimates, references = batch
+        lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
+        found = self.network(mixtures, estimates, lengths)
+        off = (found.si_snr - si_snr(references, estimates)).abs()
+        ratio = (off * torch.exp(-found.log_scale) + found.log_scale).mean()
+        return ratio + CELLS * self._cells(found, estimates, references)
+
+    def _cells(self, found: networks.Judgement, estimates: Tensor, references: Tensor) -> Tensor:
+        """How well the shares of error are told, in nats, louder cells weighing somewhat more."""
+        energy = references.square().sum(1, keepdim=True) + TINY
+        target = (estimates * references).sum(1, keepdim=True) / energy * references
+        powers = [
+            networks.cells(self.network.analysis.transform(one).abs().square())
+            for one in (target, estimates - target)
+        ]
+        share = powers[1] / (powers[0] + powers[1] + TINY)
+        relative = found.energy / (found.energy.sum((1, 2), keepdim=True) + TINY)
+        weight = torch.where(relative > FAINT, relative.clamp(TINY) ** 0.3, 0.0)
+        told = functional.binary_cross_entropy_with_logits(found.shares, share, reduction="none")
+        return (weight * told).sum() / (weight.sum() + TINY)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """How far off the guesses of held-out estimates are."""
+        mixtures, estimates, references = batch
+        lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
+        found = self.network(mixtures, estimates, lengths)
+        off = (found.si_snr - si_snr(references, estimates)).abs().mean()
+        self.log("valid_mae", off, prog_bar=True, batch_size=len(mixtures))
+
+    def configure_optimizers(self) -> Any:
+        """See `schedule.adam`."""
+        return adam(self.parameters(), self.learning_rate, self.steps)
+
+
+class PublishedTraining(LightningModule):
+    """Trains REAL-M's network as its paper does: L1 on the SI-SNR clipped to 0..10 dB.
+
+    Of its recipe's faults none is kept: see `networks.Published`; assignment, mixtures and
+    references are those of the data. Logs `train_loss` and `valid_mae`, dB, against the clipped
+    truth, which is all that the network can say.
+    """
+
+    def __init__(self, learning_rate: float, steps: int) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.learning_rate, self.steps = learning_rate, steps
+        self.network = networks.Published()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean distance in dB from the truth, clipped to what the network can say."""
+        mixtures, estimates, references = batch
+        lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
+        truth = si_snr(references, estimates).clamp(0, self.network.RANGE_DB)
+        return (self.network(mixtures, estimates, lengths) - truth).abs().mean()
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The loss of a batch."""
+        loss = self.loss(batch)
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """The loss of held-out estimates."""
+        self.log("valid_mae", self.loss(batch), prog_bar=True, batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> Any:
+        """See `schedule.adam`."""
+        return adam(self.parameters(), self.learning_rate, self.steps)

@@ -1,0 +1,184 @@
+"""Judges learnt from shards of the `separated` kind, and calibrated on those that are held out."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import calibration
+from pipelines import audio, stores
+from pipelines.make import Made
+from pipelines.records import RealEarError
+from pipelines.shards.datasets import INDEX, RandomReader, Row, read_rows
+
+if TYPE_CHECKING:
+    import torch
+    from lightning import LightningModule
+
+    from models.blind import Judge
+    from pipelines.training import Settings
+
+ROLES = ("flac", "estimate.flac", "reference.flac")
+FAINTEST = 1e-9  # mean square, -90 dBFS: a stretch of a fainter sound has no SI-SNR worth learning
+JUDGES = {"Spectral": "trained-quality", "Published": "real-m-network"}
+GUESSED = ("si_snr", "deviation", "features")
+AT_ONCE = 256  # clips that are decoded before they are judged
+
+
+def spectral(settings: Settings, made: Made) -> tuple[LightningModule, dict[str, Any]]:
+    """Our own network for a dataset of estimates, and its configuration."""
+    from models.training.quality import QualityTraining
+
+    rate = _rate(made)
+    network = dict(settings.network)
+    config = {"architecture": "Spectral", "sample_rate": rate, "network": network}
+    return QualityTraining(rate, network, settings.learning_rate, settings.steps), config
+
+
+def published(settings: Settings, made: Made) -> tuple[LightningModule, dict[str, Any]]:
+    """REAL-M's network for a dataset of estimates, and its configuration."""
+    from models.training.quality import PublishedTraining
+
+    config = {"architecture": "Published", "sample_rate": _rate(made), "network": {}}
+    return PublishedTraining(settings.learning_rate, settings.steps), config
+
+
+def _rate(made: Made) -> int:
+    """The rate of a dataset; RealEarError unless it is one, and all its clips are estimates."""
+    rows = read_rows(f"{made.folder}/{INDEX}")
+    rates = {row.sample_rate for row in rows}
+    if len(rates) != 1 or not all(row.has("estimate") and row.has("reference") for row in rows):
+        raise RealEarError(
+            f"train: expected estimates with their references at one sample rate in "
+            f"{made.card.name!r}, found {sorted(rates)} Hz: generate it with `kind: separated`"
+        )
+    return int(rates.pop())
+
+
+def stretch(
+    sample: Mapping[str, bytes], settings: Settings, rng: random.Random | None
+) -> tuple[torch.Tensor, ...] | None:
+    """A stretch of mixture, estimate and reference; None where one of them is silent in it."""
+    import torch
+
+    sounds = np.stack([audio.read_signal(sample[role])[0] for role in ROLES])
+    rate = audio.read_signal(sample[ROLES[0]])[1]
+    size = round(settings.seconds * rate)
+    if sounds.shape[1] < size:
+        sounds = np.pad(sounds, ((0, 0), (0, size - sounds.shape[1])))
+    start = rng.randrange(sounds.shape[1] - size + 1) if rng else 0
+    found = sounds[:, start : start + size].astype(np.float32)
+    if (found.var(axis=1) < FAINTEST).any():
+        return None
+    return tuple(torch.from_numpy(one) for one in found)
+
+
+def calibrated(folder: Path, held_out: Made) -> dict[str, Any]:
+    """A trained judge's calibration on held-out estimates, for its card; arrays go into its folder.
+
+    Half of the mixtures calibrate, the other half measure what that is worth, and the other way
+    round; what is stored was fitted on both.
+    """
+    from models.registry import create
+
+    rows = [row for row in read_rows(f"{held_out.folder}/{INDEX}") if row.labels]
+    judge: Any = create(JUDGES[_architecture(folder)], checkpoint=str(folder), device="cpu")
+    truth = np.array([float(row.labels["si_snr_db"]) for row in rows])
+    guesses = _guesses(judge, rows, held_out.folder)
+    halves = half_of([row.pair or row.key for row in rows])
+    found = _crossed(guesses, truth, halves)
+    final = calibration.fit(guesses, truth, halves)
+    values, arrays = calibration.stored(final)
+    if arrays:
+        _write(folder / "calibration.safetensors", arrays)
+    groups = {
+        "separator": [row.labels["separator"] for row in rows],
+        "domain": [domain_of(row.labels) for row in rows],
+    }
+    ends = _ends(judge, final)
+    return {**values, **calibration.card(found, truth, groups, ends)}
+
+
+def _architecture(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_bytes())["architecture"])
+
+
+def half_of(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of two halves each name is in: those of one mixture are in one."""
+    from pipelines.recipes.base import seed_of
+
+    return np.array([seed_of(name, "half") % 2 == 0 for name in names], dtype=bool)
+
+
+def domain_of(labels: Mapping[str, str]) -> str:
+    """What a mixture is like: "3 talkers", "rooms", "noisy" or "clean"."""
+    if labels.get("talkers", "2") != "2":
+        return f"{labels['talkers']} talkers"
+    if "t60_s" in labels:
+        return "rooms"
+    return "noisy" if "noise" in labels else "clean"
+
+
+def _guesses(judge: Judge, rows: Sequence[Row], folder: str) -> calibration.Guesses:
+    parts = [judge.guess(pairs) for pairs in _pairs(rows, folder)]
+    return calibration.Guesses(**{name: _joined(parts, name) for name in GUESSED})
+
+
+def _joined(parts: Sequence[calibration.Guesses], name: str) -> Any:
+    values = [getattr(part, name) for part in parts]
+    return None if values[0] is None else np.concatenate(values)
+
+
+def _pairs(rows: Sequence[Row], folder: str) -> Iterator[list[tuple[Any, Any]]]:
+    """Mixtures and estimates, some at a time."""
+    with closing(RandomReader(folder)) as reader:
+        for start in range(0, len(rows), AT_ONCE):
+            clips = [reader[row.key] for row in rows[start : start + AT_ONCE]]
+            yield [
+                (clip.signal().astype(np.float32), clip.signal("estimate").astype(np.float32))
+                for clip in clips
+            ]
+
+
+def _crossed(
+    guesses: calibration.Guesses, truth: NDArray[np.float64], halves: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
+    """Judgements of each half by the calibration of the other."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for half in (halves, ~halves):
+        other = ~half
+        quarters = np.arange(other.sum()) % 2 == 0
+        fitted = calibration.fit(_chosen(guesses, other), truth[other], quarters)
+        for name, values in fitted.judgements(_chosen(guesses, half)).items():
+            found.setdefault(name, np.zeros(len(truth)))[half] = values
+    return found
+
+
+def _chosen(guesses: calibration.Guesses, which: NDArray[np.bool_]) -> calibration.Guesses:
+    def chosen(name: str) -> Any:
+        values = getattr(guesses, name)
+        return None if values is None else values[which]
+
+    return calibration.Guesses(**{name: chosen(name) for name in GUESSED})
+
+
+def _ends(judge: Any, fitted: calibration.Calibration) -> tuple[float, float] | None:
+    """The ends of what a network can say, corrected; None where it has none."""
+    highest = getattr(judge.network, "RANGE_DB", None)
+    if highest is None:
+        return None
+    low, high = fitted.correct(np.array([0.0, highest]))
+    return float(low), float(high)
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    from safetensors.numpy import save
+
+    stores.write_bytes(str(path), save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
