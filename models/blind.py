@@ -76,8 +76,10 @@ class Judge(Trained):
         calibrated = self._calibrated()
         clips = [_checked(*clip) for clip in zip(mixtures, estimates, strict=True)]
         pairs = self._judgeable(clips)
-        guesses = self.guess([(clips[n][0], clips[n][1][s]) for n, s in pairs])
-        found = calibrated.judgements(guesses) if pairs else {}
+        found: dict[str, Any] = {}
+        if pairs:
+            guesses = self.guess([(clips[n][0], clips[n][1][s]) for n, s in pairs])
+            found = dict(calibrated.judgements(guesses))
         return [_answer(number, len(clip[1]), pairs, found) for number, clip in enumerate(clips)]
 
     def guess(self, pairs: Sequence[tuple[Signal, Signal]]) -> calibrations.Guesses:

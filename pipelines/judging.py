@@ -68,8 +68,8 @@ def stretch(
     """A stretch of mixture, estimate and reference; None where one of them is silent in it."""
     import torch
 
-    sounds = np.stack([audio.read_signal(sample[role])[0] for role in ROLES])
-    rate = audio.read_signal(sample[ROLES[0]])[1]
+    decoded = [audio.read_signal(sample[role]) for role in ROLES]
+    sounds, rate = np.stack([signal for signal, _ in decoded]), decoded[0][1]
     size = round(settings.seconds * rate)
     if sounds.shape[1] < size:
         sounds = np.pad(sounds, ((0, 0), (0, size - sounds.shape[1])))

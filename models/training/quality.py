@@ -24,6 +24,14 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Mixtures, estimates and references, (batch, time) each."""
 
 
+def varied(batch: Batch) -> Batch:
+    """A batch in other colours, most of its estimates spoilt, blended or both."""
+    mixtures, estimates, references = spoiling.coloured(list(batch))
+    some = torch.nonzero(torch.rand(len(mixtures)) < SPOILT)[:, 0]
+    estimates[some] = spoiling.spoilt(mixtures[some], estimates[some], references[some])
+    return mixtures, spoiling.blended(estimates, references), references
+
+
 class QualityTraining(LightningModule):
     """Trains `Spectral`: the Laplace likelihood of the SI-SNR, and which cells are in error.
 
@@ -42,11 +50,7 @@ class QualityTraining(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of a batch, spoilt."""
-        mixtures, estimates, references = spoiling.coloured(list(batch))
-        some = torch.rand(len(mixtures), 1) < SPOILT
-        worse = spoiling.spoilt(mixtures, estimates, references)
-        estimates = spoiling.blended(torch.where(some, worse, estimates), references)
-        loss = self.loss((mixtures, estimates, references))
+        loss = self.loss(varied(batch))
         self.log("train_loss", loss, prog_bar=True)
         return loss
 

@@ -1,0 +1,622 @@
+"""How far to trust the blind estimators: the experiments behind docs/blind.md.
+
+    realear generate examples/training/quality.yaml --out WORK
+    python examples/training/blind_experiments.py WORK              # all of them, in turn
+    python examples/training/blind_experiments.py WORK known outside   # or some
+
+Every table is over test sets stratified evenly in 5 dB bins of the true SI-SNR from -5 to 20 dB, of
+voices that nothing was trained or calibrated on. What was trained is kept in WORK/experiments and
+not trained again. `transfer` wants the recordings in the folder named by REALEAR_RECORDINGS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from scipy.signal import butter, sosfiltfilt
+from scipy.stats import kendalltau
+
+import models
+from metrics import si_snr
+from models import calibration
+from models.training import quality
+from models.training.schedule import adam
+from pipelines.judging import domain_of, half_of
+from pipelines.shards.datasets import INDEX, RandomReader, read_rows
+
+RATE, SECONDS = 8_000, 2.5  # Hz; of each clip, the first
+CROP = 2.0  # seconds that are learnt from at a time
+BATCH, STEPS, RATE_OF_LEARNING = 32, 1_100, 2e-3
+PUBLISHED_STEPS, PUBLISHED_CROP = 1_600, 1.0
+EDGES = np.arange(-5.0, 20.1, 5.0)  # dB
+KINDS = {  # what is left out together
+    "ratio mask": ("leaky-ratio-mask",),
+    "binary mask": ("leaky-binary-mask",),
+    "crosstalk": ("crosstalk", "mixture"),
+    "spoilt": ("spoilt",),
+    "Conv-TasNet": ("small-conv-tasnet", "rough-conv-tasnet"),
+    "NMF": ("nmf",),
+    "gating": ("gated-mixture",),
+}
+ROLES = ("audio", "estimate", "reference")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Estimates in memory: (clips, 3, time) int16 (mixture, estimate, reference), their lengths in
+    samples, true SI-SNR in dB, separators, domains, and the mixtures that they are of.
+    """
+
+    sounds: np.ndarray
+    lengths: np.ndarray
+    truth: np.ndarray
+    separators: np.ndarray
+    domains: np.ndarray
+    mixtures: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def where(self, chosen: np.ndarray) -> Data:
+        """Some of the clips, by a mask or by numbers; no sound is copied before it is used."""
+        numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        small = (self.lengths, self.truth, self.separators, self.domains, self.mixtures)
+        return Data(_Some(self.sounds, numbers), *(one[numbers] for one in small))
+
+    def of(self, separators: Sequence[str]) -> Data:
+        """The estimates of some separators."""
+        return self.where(np.isin(self.separators, separators))
+
+    def without(self, separators: Sequence[str]) -> Data:
+        """Those of all the others."""
+        return self.where(~np.isin(self.separators, separators))
+
+    def stratified(self, seed: int = 0) -> np.ndarray:
+        """Numbers of clips, equally many of each bin; of an empty bin there are none."""
+        random = np.random.default_rng(seed)
+        places = np.digitize(self.truth, EDGES) - 1
+        bins = [np.flatnonzero(places == n) for n in range(len(EDGES) - 1)]
+        fewest = min((len(one) for one in bins if len(one)), default=0)
+        return np.sort(
+            np.concatenate([random.permutation(one)[:fewest] for one in bins if len(one)])
+        )
+
+
+class _Some:
+    """Some rows of an array that may lie on disk."""
+
+    def __init__(self, array: Any, numbers: np.ndarray) -> None:
+        self._array, self._numbers = array, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        return self._array[self._numbers[at]]
+
+
+def read(folder: Path, cache: Path, roles: Sequence[str] = ROLES) -> Data:
+    """A dataset of the `separated` kind; decoded once, then read from `cache`."""
+    rows = read_rows(str(folder / INDEX))
+    rate = rows[0].sample_rate
+    size = round(SECONDS * rate)
+    path = cache / f"{folder.name}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        sounds = np.lib.format.open_memmap(
+            path.with_suffix(".part"), "w+", np.int16, (len(rows), len(roles), size)
+        )
+        with closing(RandomReader(str(folder))) as reader:
+            for number, row in enumerate(rows):
+                clip = reader[row.key]
+                for place, role in enumerate(roles):
+                    signal = clip.signal(role)[:size]
+                    sounds[number, place, : len(signal)] = np.rint(signal * 32_768)
+        sounds.flush()
+        path.with_suffix(".part").rename(path)
+    sounds = np.load(path, mmap_mode="r")
+    lengths = np.array([min(size, round(row.seconds * rate)) for row in rows])
+    return Data(
+        sounds,
+        lengths,
+        _truth(sounds, lengths),
+        np.array([row.labels["separator"] for row in rows]),
+        np.array([domain_of(row.labels) for row in rows]),
+        np.array([row.pair or row.key for row in rows]),
+    )
+
+
+def _truth(sounds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """SI-SNR in dB of what is kept of each clip; NaN where there is none."""
+    found = np.full(len(sounds), np.nan)
+    for number, size in enumerate(lengths):
+        _, estimate, reference = sounds[number, :, :size].astype(np.float64)
+        if estimate.any() and reference.any():
+            found[number] = float(si_snr(reference, estimate))
+    return found
+
+
+# Training
+
+
+def learnt(name: str, data: Data, work: Path, make: Callable[[], Any], steps: int) -> Any:
+    """A network after training, from WORK/experiments where it was trained before."""
+    module = make()
+    path = work / "experiments" / f"{name}.pt"
+    if path.exists():
+        module.network.load_state_dict(torch.load(path, weights_only=True))
+        return module.network.eval()
+    data = data.where(np.isfinite(data.truth))
+    torch.manual_seed(0)
+    crop = PUBLISHED_CROP if isinstance(module, quality.PublishedTraining) else CROP
+    [optimizer], [schedule] = adam(module.parameters(), module.learning_rate, steps)
+    module.train()
+    began = time.monotonic()
+    for step, batch in zip(range(steps), batches(data, round(crop * RATE)), strict=False):
+        loss = _loss(module, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+        optimizer.step()
+        schedule["scheduler"].step()
+        if step % 100 == 99:
+            print(f"  {name}: {step + 1}/{steps} loss {float(loss):.2f} "
+                  f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(module.network.state_dict(), path)
+    return module.network.eval()
+
+
+def _loss(module: Any, batch: quality.Batch) -> torch.Tensor:
+    if isinstance(module, quality.PublishedTraining):
+        with torch.autocast("cpu", torch.bfloat16):
+            return module.loss(batch)
+    varied = quality.varied(batch)
+    with torch.autocast("cpu", torch.bfloat16):  # as `realear train` does
+        return module.loss(varied)
+
+
+def batches(data: Data, size: int) -> Iterator[quality.Batch]:
+    """Batches for ever, of random stretches; clips come in a random order, again and again."""
+    random = np.random.default_rng(0)
+    held: list[np.ndarray] = []
+    while True:
+        for number in random.permutation(len(data)):
+            start = random.integers(max(1, int(data.lengths[number]) - size + 1))
+            sounds = data.sounds[int(number)][:, start : start + size]
+            if (sounds[1:].astype(np.float64).var(axis=1) < 1.0).any():
+                continue
+            held.append(sounds)
+            if len(held) == BATCH:
+                whole = torch.from_numpy(np.stack(held).astype(np.float32) / 32_768)
+                held = []
+                yield whole[:, 0], whole[:, 1], whole[:, 2]
+
+
+def spectral() -> quality.QualityTraining:
+    """Ours, as `realear train quality` makes it."""
+    return quality.QualityTraining(RATE, dict(quality.SMALL), RATE_OF_LEARNING, STEPS)
+
+
+def published() -> quality.PublishedTraining:
+    """REAL-M's network."""
+    return quality.PublishedTraining(1e-3, PUBLISHED_STEPS)
+
+
+# Judging
+
+
+def guesses(network: Any, data: Data) -> calibration.Guesses:
+    """Raw guesses of all clips."""
+    rows = []
+    for start in range(0, len(data), 64):
+        numbers = np.arange(start, min(start + 64, len(data)))
+        sounds = torch.from_numpy(data.sounds[numbers][:, :2].astype(np.float32) / 32_768)
+        lengths = torch.from_numpy(data.lengths[numbers])
+        with torch.inference_mode():
+            found = network(sounds[:, 0], sounds[:, 1], lengths)
+        if isinstance(found, torch.Tensor):
+            rows.append(found[:, None].numpy())
+            continue
+        figures = torch.stack([found.si_snr, torch.exp(found.log_scale)], dim=1)
+        rows.append(torch.cat([figures, found.statistics, found.pooled], dim=1).numpy())
+    whole = np.concatenate(rows).astype(np.float64)
+    if whole.shape[1] == 1:
+        return calibration.Guesses(whole[:, 0])
+    return calibration.Guesses(whole[:, 0], whole[:, 1], whole[:, 2:])
+
+
+def judgements(network: Any, held_out: Data, test: Data) -> dict[str, np.ndarray]:
+    """Judgements of a test set, calibrated on the held-out clips."""
+    held_out = held_out.where(np.isfinite(held_out.truth))
+    fitted = calibration.fit(
+        guesses(network, held_out), held_out.truth, half_of(held_out.mixtures.tolist())
+    )
+    return fitted.judgements(guesses(network, test))
+
+
+def row(name: str, found: dict[str, np.ndarray], test: Data, *, evenly: bool = True) -> list[str]:
+    """A line of a table: agreement with the truth, stratified unless told otherwise."""
+    known = np.flatnonzero(np.isfinite(test.truth))
+    chosen = test.stratified() if evenly else known
+    told = calibration.figures({k: v[chosen] for k, v in found.items()}, test.truth[chosen])
+    names = ("pearson", "spearman", "mae_db", "bias_db", "truth_std_db", "coverage", "outside")
+    shown = ["" if told.get(one) is None else f"{told[one]:.3f}" for one in names]
+    return [name, str(told["clips"]), *shown]
+
+
+HEAD = ("", "n", "Pearson", "Spearman", "MAE dB", "bias dB", "std of truth dB", "90 % holds",
+        "outside")  # fmt: skip
+
+
+def table(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table as Markdown."""
+    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for line in lines:
+        print(f"| {' | '.join(line)} |")
+    sys.stdout.flush()
+
+
+# The experiments
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every experiment gets: the datasets of quality.yaml, and where it may work."""
+
+    work: Path
+    training: Data
+    held_out: Data
+    test: Data
+
+    @classmethod
+    def of(cls, work: Path) -> Bench:
+        """Read from where `realear generate` wrote."""
+        names = ("quality-training", "quality-heldout", "quality-test")
+        cache = work / "experiments"
+        return cls(work, *(read(work / "datasets" / name, cache) for name in names))
+
+    def ours(self) -> Any:
+        """Our network, trained on the whole pool: the weights that come with RealEar."""
+        return _shipped("blind-si-snr")
+
+    def theirs(self) -> Any:
+        """The published network, trained on the whole pool: those that come with RealEar."""
+        return _shipped("real-m-network")
+
+
+def _shipped(name: str) -> Any:
+    judge = models.create(name, device="cpu")
+    judge.load()
+    return judge.network
+
+
+def known(bench: Bench) -> None:
+    """Held-out voices, separators that were learnt from: both networks, ours by group and bin."""
+    both = {"ours": bench.ours(), "published network": bench.theirs()}
+    found = {n: judgements(net, bench.held_out, bench.test) for n, net in both.items()}
+    table("New voices, known separators", HEAD, [row(n, f, bench.test) for n, f in found.items()])
+    every = [row(f"{n}, all", f, bench.test, evenly=False) for n, f in found.items()]
+    table("The same, every clip", HEAD, every)
+    ours = found["ours"]
+    for title, values in (("separator", bench.test.separators), ("domain", bench.test.domains)):
+        lines = []
+        for value in sorted(set(values)):
+            chosen = values == value
+            some = {name: each[chosen] for name, each in ours.items()}
+            lines.append(row(value, some, bench.test.where(chosen)))
+        table(f"Ours, by {title}", HEAD, lines)
+    lines = []
+    names = np.array([calibration.bin_of(value) for value in bench.test.truth])
+    for value in sorted(set(names), key=lambda name: bench.test.truth[names == name].min()):
+        some = {name: each[names == value] for name, each in ours.items()}
+        lines.append(row(value, some, bench.test.where(names == value), evenly=False))
+    table("Ours, by true SI-SNR in dB", HEAD, lines)
+
+
+def left_out(bench: Bench) -> None:
+    """Each kind of separator judged by who never heard it."""
+    lines, figures = [], []
+    for kind, separators in KINDS.items():
+        name = "spectral-without-" + kind.replace(" ", "-")
+        network = learnt(name, bench.training.without(separators), bench.work, spectral, STEPS)
+        test = bench.test.of(separators)
+        found = judgements(network, bench.held_out.without(separators), test)
+        lines.append(row(kind, found, test))
+        figures.append([float(lines[-1][2]), float(lines[-1][4])])
+    mean = np.mean(figures, axis=0)
+    lines.append(["mean", "", f"{mean[0]:.3f}", "", f"{mean[1]:.3f}", *[""] * 4])
+    table("Separators never heard, each left out of the pool", HEAD, lines)
+
+
+def left_out_published(bench: Bench) -> None:
+    """The same of the published network, for three kinds: it takes long to train."""
+    lines = []
+    for kind in ("Conv-TasNet", "NMF", "ratio mask"):
+        name = "published-without-" + kind.replace(" ", "-")
+        learning = bench.training.without(KINDS[kind])
+        network = learnt(name, learning, bench.work, published, PUBLISHED_STEPS)
+        test = bench.test.of(KINDS[kind])
+        lines.append(
+            row(kind, judgements(network, bench.held_out.without(KINDS[kind]), test), test)
+        )
+    table("Separators never heard, the published network", HEAD, lines)
+
+
+def outside(bench: Bench) -> None:
+    """What the flag says of ordinary clips, and of a separator that cuts the spectrum in two."""
+    network = bench.ours()
+    chosen = np.unique(bench.test.mixtures, return_index=True)[1]
+    cut = split_by_frequency(bench.test.where(chosen))
+    found = judgements(network, bench.held_out, bench.test)
+    strange = judgements(network, bench.held_out, cut)
+    lines = [
+        row("ordinary", found, bench.test, evenly=False),
+        row("low-pass / high-pass", strange, cut, evenly=False),
+    ]
+    table("Outside what was learnt from", HEAD, lines)
+
+
+def split_by_frequency(data: Data) -> Data:
+    """Each mixture's part below or above a frequency of 600 to 1,600 Hz as the estimate."""
+    random = np.random.default_rng(0)
+    sounds = np.array(data.sounds[np.arange(len(data))])
+    for number, size in enumerate(data.lengths):
+        mixture = sounds[number, 0, :size].astype(np.float64)
+        edge = butter(8, random.uniform(600, 1_600), fs=RATE, output="sos")
+        low = sosfiltfilt(edge, mixture)
+        sounds[number, 1, :size] = np.rint(low if random.uniform() < 0.5 else mixture - low)
+    names = np.full(len(data), "frequency split")
+    return replace(data, sounds=sounds, truth=_truth(sounds, data.lengths), separators=names)
+
+
+def pool(bench: Bench) -> None:
+    """Trained on one separator or on the pool, against who is judged: REAL-M's table on ours."""
+    singles = {
+        "Conv-TasNet": KINDS["Conv-TasNet"],
+        "ratio mask": KINDS["ratio mask"],
+        "NMF": KINDS["NMF"],
+    }
+    lines = []
+    for name in [*singles, "the pool"]:
+        if name == "the pool":
+            network, held_out = bench.ours(), bench.held_out
+        else:
+            label = "spectral-only-" + name.replace(" ", "-")
+            learning, held_out = bench.training.of(singles[name]), bench.held_out.of(singles[name])
+            network = learnt(label, learning, bench.work, spectral, STEPS)
+        cells = []
+        for tested in KINDS.values():
+            test = bench.test.of(tested)
+            told = row("", judgements(network, held_out, test), test)
+            cells.append(f"{told[2]} / {told[4]}")
+        lines.append([name, *cells])
+    table("Trained on … against judged: Pearson / MAE dB", ["", *KINDS], lines)
+
+
+def ranking(bench: Bench) -> None:
+    """Whether separators, as they are, rank by blind as by true SI-SNR."""
+    datasets = {
+        "clean-test": _made(bench.work, "clean-test"),
+        "ranking": _separated(["clean-test"], pool=RANKED),
+    }
+    data = _generated(bench.work, datasets, "ranking")
+    found = judgements(bench.ours(), bench.held_out, data)["si_snr"]
+    lines, means = [], []
+    for name in sorted(set(data.separators)):
+        chosen = (data.separators == name) & np.isfinite(data.truth)
+        means.append([data.truth[chosen].mean(), found[chosen].mean()])
+        lines.append([name, str(chosen.sum()), *(f"{value:.2f}" for value in means[-1])])
+    tau = kendalltau(*np.array(means).T).statistic
+    lines = sorted(lines, key=lambda line: -float(line[2]))
+    table(f"Ranking, Kendall's tau {tau:.2f}", ("", "n", "true dB", "blind dB"), lines)
+
+
+def dry(bench: Bench) -> None:
+    """Reverberant mixtures judged against the talkers as heard, and against the dry ones."""
+    lines = []
+    for reference in ("heard", "dry"):
+        name = f"against-{reference}"
+        datasets = {
+            "rooms-test": _made(bench.work, "rooms-test"),
+            name: _separated(
+                ["rooms-test"], reference=reference, each=1, pool=POOL, spread_db=[-5, 20]
+            ),
+        }
+        data = _generated(bench.work, datasets, name)
+        found = judgements(bench.ours(), bench.held_out, data)
+        lines.append(row(f"against the {reference} talkers", found, data, evenly=False))
+    table("Rooms: which reference the guess is a guess of", HEAD, lines)
+
+
+POOL = [
+    {"model": "mixture"},
+    {"model": "nmf"},
+    {"model": "gated-mixture"},
+    {"model": "small-conv-tasnet", "sources": 2},
+    {"model": "rough-conv-tasnet", "sources": 2, "parameters": {"noise": 0.15}},
+    {"model": "leaky-ratio-mask"},
+    {"model": "leaky-binary-mask"},
+    {"model": "crosstalk"},
+    {"model": "spoilt"},
+]
+RANKED = [*POOL[:6], {"model": "oracle-irm"}, {"model": "oracle-ibm"}]
+SET = {"domain": "simulated", "licence": "CC0-1.0", "shard_clips": 500}
+
+
+def _made(work: Path, name: str) -> dict[str, Any]:
+    """A dataset that quality.yaml made."""
+    return {"domain": "simulated", "path": str((work / "datasets" / name).resolve())}
+
+
+def _separated(of: Sequence[str], **options: Any) -> dict[str, Any]:
+    return {**SET, "recipe": {"kind": "separated", "of": list(of), **options}}
+
+
+def _generated(work: Path, datasets: dict[str, Any], name: str) -> Data:
+    """A dataset of the separated kind, one of `datasets`, made unless it is there."""
+    folder = work / "datasets" / name
+    if not (folder / "dataset.json").exists():
+        path = work / "experiments" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"datasets": datasets}))  # JSON is YAML
+        command = [Path(sys.executable).with_name("realear"), "generate", path, "--out", work]
+        subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
+    return read(folder, work / "experiments")
+
+
+def transfer(bench: Bench) -> None:
+    """Real voices, judged by who learnt from espeak-ng alone, and by who heard some people, too."""
+    recordings = Path(os.environ["REALEAR_RECORDINGS"])
+    readers = _readers(recordings, bench.work)
+    lines = []
+    for number, (heard, unheard) in enumerate((TALKERS, TALKERS[::-1])):
+        known, unknown = (_digits(bench.work, names) for names in (heard, unheard))
+        calibrating = half_of(known.mixtures.tolist())
+        learning = _both(bench.training, known.where(~calibrating))
+        held_out = _both(bench.held_out, known.where(calibrating))
+        both = learnt(f"spectral-people-{number}", learning, bench.work, spectral, STEPS)
+        for test, what in ((unknown, "digits of " + " and ".join(unheard)), (readers, "readers")):
+            alone = judgements(bench.ours(), bench.held_out, test)
+            added = judgements(both, held_out, test)
+            lines.append(row(f"{what}: espeak-ng only", alone, test))
+            lines.append(row(f"{what}: with {' and '.join(heard)}", added, test))
+    table("Real voices", HEAD, lines)
+
+
+TALKERS = (("george", "theo"), ("jackson", "nicolas"))
+STRINGS, DIGITS = 100, 6  # strings of digits a talker, digits a string
+
+
+def _digits(work: Path, names: Sequence[str]) -> Data:
+    """Strings of digits of two people on top of each other, as parted by the pool."""
+    title = "-".join(names)
+    folder = work / "digits" / title
+    if not folder.exists():
+        _strings(Path(os.environ["REALEAR_RECORDINGS"]) / "free-spoken-digits", folder, names)
+    scenes = {
+        "kind": "scenes",
+        "of": [f"digits-{title}"],
+        "talkers": 2,
+        "clips": 220,
+        "sample_rate": RATE,
+        "loudness_lufs": [-36, -25],
+    }
+    noise = {"kinds": ["white", "pink"], "snr_db": [0, 25]}
+    datasets = {
+        f"digits-{title}": {
+            "domain": "real",
+            "licence": "CC-BY-SA-4.0",
+            "corpus": {"folder": str(folder.resolve()), "audio": "{speaker}/*.wav"},
+        },
+        f"clean-{title}": {**SET, "recipe": scenes},
+        f"noisy-{title}": {**SET, "recipe": {**scenes, "noise": noise, "seed": 1}},
+        f"estimates-{title}": _separated(
+            [f"clean-{title}", f"noisy-{title}"], pool=POOL, each=2, spread_db=[-7, 25]
+        ),
+    }
+    return _generated(work, datasets, f"estimates-{title}")
+
+
+def _strings(source: Path, folder: Path, names: Sequence[str]) -> None:
+    """Strings of digits, as TIDIGITS has them, out of recordings of single ones."""
+    random = np.random.default_rng(0)
+    for name in names:
+        takes = [soundfile.read(path)[0] for path in sorted(source.glob(f"*_{name}_*.wav"))]
+        (folder / name).mkdir(parents=True)
+        for number in range(STRINGS):
+            chosen = random.choice(len(takes), DIGITS, replace=False)
+            gaps = [np.zeros(int(RATE * random.uniform(0.03, 0.15))) for _ in chosen]
+            parts = [part for pair in zip(gaps, chosen, strict=True) for part in pair]
+            signal = np.concatenate([p if isinstance(p, np.ndarray) else takes[p] for p in parts])
+            soundfile.write(folder / name / f"{name}-{number}.wav", signal, RATE)
+
+
+def _readers(recordings: Path, work: Path) -> Data:
+    """The noisy mixtures of two readers, as parted by all of the pool, at five qualities each."""
+    mixtures = {
+        "domain": "real",
+        "licence": "CC-BY-4.0",
+        "corpus": {
+            "folder": str((recordings / "two-speaker-mixtures").resolve()),
+            "audio": "mix/{first}-{a}_{second}-{b}.wav",
+            "speaker": "{first}+{second}",
+            "sources": ["s1/{file}", "s2/{file}"],
+        },
+    }
+    datasets = {"two-readers": mixtures}
+    for seed in range(5):
+        datasets[f"readers-{seed}"] = _separated(
+            ["two-readers"], pool=POOL, spread_db=[-7, 25], seed=seed
+        )
+    parts = [_generated(work, datasets, f"readers-{seed}") for seed in range(5)]
+    found = parts[0]
+    for part in parts[1:]:
+        found = _both(found, part)
+    return found
+
+
+def _both(first: Data, second: Data) -> Data:
+    """Two sets as one."""
+    names = ("lengths", "truth", "separators", "domains", "mixtures")
+    small = (np.concatenate([getattr(first, n), getattr(second, n)]) for n in names)
+    return Data(_Joined(first.sounds, second.sounds), *small)
+
+
+class _Joined:
+    """The rows of two arrays, one after the other."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self._parts = (first, second)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        if np.ndim(at) == 0:
+            first = len(self._parts[0])
+            return self._parts[0][at] if at < first else self._parts[1][at - first]
+        return np.stack([self[int(number)] for number in at])
+
+
+EXPERIMENTS: dict[str, Callable[[Bench], None]] = {
+    "known": known,
+    "outside": outside,
+    "ranking": ranking,
+    "left-out": left_out,
+    "pool": pool,
+    "dry": dry,
+    "transfer": transfer,
+    "left-out-published": left_out_published,
+}
+
+
+def main() -> None:
+    """Run experiments by name, or all of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("work", type=Path, help="where quality.yaml was generated to")
+    parser.add_argument("experiments", nargs="*", help=f"of {', '.join(EXPERIMENTS)}")
+    asked = parser.parse_args()
+    if unknown := set(asked.experiments) - EXPERIMENTS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(EXPERIMENTS)}")
+    torch.set_num_threads(1)
+    bench = Bench.of(asked.work)
+    for name in asked.experiments or EXPERIMENTS:
+        EXPERIMENTS[name](bench)
+
+
+if __name__ == "__main__":
+    main()

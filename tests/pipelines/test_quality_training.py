@@ -1,0 +1,139 @@
+"""Judges from shards: estimates, a tiny training, a calibration, a model like any other."""
+
+import json
+
+import numpy as np
+import pytest
+
+import models
+from metrics import si_snr
+from pipelines import judging, training
+from pipelines.arguments import find
+from pipelines.records import RealEarError
+from pipelines.shards.datasets import RandomReader, read_rows
+from pipelines.workspace import Workspace
+
+SCENES = {"kind": "scenes", "of": "voices", "talkers": 2, "clips": 12, "sample_rate": 8_000}
+POOL = [{"model": "mixture"}, {"model": "crosstalk"}, {"model": "small-conv-tasnet", "sources": 2}]
+RECIPES = {
+    "voices": {"kind": "readings", "sentences": 6},
+    "pairs": SCENES,
+    "rooms": {**SCENES, "clips": 3, "room": {"t60_s": 0.3, "rooms": 1}, "seed": 2},
+    "three": {**SCENES, "clips": 3, "talkers": 3, "seed": 3},
+    "estimates": {
+        "kind": "separated", "of": ["pairs", "three"], "pool": POOL, "spread_db": [-5, 20],
+    },
+    "others": {
+        "kind": "separated", "of": ["pairs", "three"], "pool": POOL, "each": 1, "seed": 1,
+        "spread_db": [0, 10], "unblended": 0,
+    },
+    "dry": {"kind": "separated", "of": "rooms", "model": "mixture", "reference": "dry"},
+    "heard": {"kind": "separated", "of": "rooms", "model": "mixture"},
+}  # fmt: skip
+QUICK = {"steps": 2, "check_every": 1, "batch": 4, "seconds": 0.5}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, realear):
+    folder = tmp_path_factory.mktemp("judging")
+    datasets = {
+        name: {"domain": "simulated" if name == "rooms" else "synthetic", "recipe": recipe}
+        for name, recipe in RECIPES.items()
+    }
+    for name in ("dry", "heard"):
+        datasets[name]["domain"] = "simulated"
+    (folder / "recipe.yaml").write_text(json.dumps({"datasets": datasets}))
+    ended = realear("generate", folder / "recipe.yaml", "--out", folder, "--workers", 1)
+    assert ended.code == 0, ended.text
+    return folder
+
+
+@pytest.fixture
+def made(workspace):
+    return lambda name: find(name, Workspace(str(workspace)))
+
+
+def rows(made) -> list:
+    return read_rows(f"{made.folder}/index.parquet")
+
+
+def test_each_mixture_goes_to_all_of_the_pool_that_can_part_it(made):
+    names = {}
+    for row in rows(made("estimates")):
+        names.setdefault((row.labels["talkers"], row.pair), set()).add(row.labels["separator"])
+    pairs = [found for (talkers, _), found in names.items() if talkers == "2"]
+    three = [found for (talkers, _), found in names.items() if talkers == "3"]
+    assert pairs == [{"mixture", "crosstalk", "small-conv-tasnet"}] * 12
+    assert three == [{"mixture", "crosstalk"}] * 3
+    drawn = {}
+    for row in rows(made("others")):
+        drawn.setdefault(row.pair, set()).add(row.labels["separator"])
+    assert {len(found) for found in drawn.values()} == {1}
+    assert len(set().union(*drawn.values())) == 3
+
+
+def test_labels_are_the_truth_of_what_is_stored_and_blends_are_what_was_drawn(made):
+    others, blended = made("others"), 0
+    reader = RandomReader(others.folder)
+    means = {}
+    for row in rows(others):
+        clip = reader[row.key]
+        truth = float(si_snr(clip.signal("reference"), clip.signal("estimate")))
+        assert float(row.labels["si_snr_db"]) == pytest.approx(truth, abs=1e-3)
+        off = abs(truth - float(row.labels["blended_to_db"]))
+        blended += off < 0.2
+        means.setdefault(row.pair, []).append((truth, float(row.labels["mean_si_snr_db"])))
+    reader.close()
+    assert blended > 0.8 * others.card.clips  # 16 bits may not hold the rest of it
+    for found in means.values():
+        assert np.mean([one for one, _ in found]) == pytest.approx(found[0][1], abs=1e-3)
+
+
+def test_dry_references_are_named_and_measured_against(made):
+    dry, heard = ({row.key: row.labels for row in rows(made(n))} for n in ("dry", "heard"))
+    assert dry.keys() == heard.keys()
+    assert {labels["reference"] for labels in dry.values()} == {"s1_dry", "s2_dry"}
+    assert {labels["reference"] for labels in heard.values()} == {"s1", "s2"}
+    for key, labels in dry.items():
+        assert float(labels["si_snr_db"]) < float(heard[key]["si_snr_db"])
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("quality", "trained-quality"), ("real-m", "real-m-network")]
+)
+def test_a_judge_is_trained_calibrated_and_judges(made, tmp_path, task, name):
+    to = str(tmp_path / "model")
+    sizes = {"width": 4, "context": 8} if task == "quality" else {}
+    card = training.train(task, made("estimates"), made("others"), to, {**QUICK, **sizes})
+    assert f"the model {name} with checkpoint={to}" in training.said(card, to)
+    stored = json.loads((tmp_path / "model/card.json").read_text(), parse_constant=pytest.fail)
+    told = stored["calibration"]
+    assert told["clips"] == made("others").card.clips
+    assert set(told["by_separator"]) == {"mixture", "crosstalk", "small-conv-tasnet"}
+    assert set(told["by_domain"]) == {"clean", "3 talkers"}
+    judge = models.create(name, checkpoint=to, device="cpu")
+    assert judge.calibration == told
+    reader = RandomReader(made("pairs").folder)
+    clip = reader[rows(made("pairs"))[0].key]
+    mixture = clip.signal().astype(np.float32)
+    [found] = judge.judge([mixture], [clip.sources().astype(np.float32)], sample_rate=8_000)
+    reader.close()
+    assert set(found) == {"si_snr", "lower", "upper", *({"outside"} if task == "quality" else ())}
+    for source in range(2):
+        assert found["lower"][source] < found["si_snr"][source] < found["upper"][source]
+    again = str(tmp_path / "again")
+    training.train(task, made("estimates"), made("others"), again, {**QUICK, **sizes})
+    one, two = ((tmp_path / each / "model.safetensors").read_bytes() for each in ("model", "again"))
+    assert one == two
+
+
+def test_other_data_are_refused(made, tmp_path):
+    with pytest.raises(RealEarError, match=r"expected estimates with their references .* 'pairs'"):
+        training.train("quality", made("pairs"), made("pairs"), str(tmp_path / "m"), QUICK)
+
+
+def test_halves_keep_a_mixture_together_and_are_about_as_large():
+    names = [f"clip-{number}" for number in range(400)]
+    halves = judging.half_of(names + names)
+    assert (halves[:400] == halves[400:]).all()
+    assert 0.4 < halves.mean() < 0.6
