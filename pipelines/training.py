@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.neural import require
-from pipelines import audio, judging, stores
+from pipelines import audio, quality_training, stores
 from pipelines.make import Made
 from pipelines.records import RealEarError, digest
 from pipelines.schema import nearest
@@ -375,14 +375,28 @@ TRAINABLE: dict[str, Trainable] = {
         sizes="models.training.recognition",
     ),
     "quality": Trainable(
-        *(judging.spectral, judging.stretch, _stacked, "valid_mae", "min", "trained-quality"),
+        *(
+            quality_training.spectral,
+            quality_training.stretch,
+            _stacked,
+            "valid_mae",
+            "min",
+            "trained-quality",
+        ),
         sizes="models.training.quality",
-        finish=judging.calibrated,
+        finish=quality_training.calibrated,
         precision="bf16-mixed",  # half as fast again on a CPU
     ),
     "real-m": Trainable(
-        *(judging.published, judging.stretch, _stacked, "valid_mae", "min", "real-m-network"),
-        finish=judging.calibrated,
+        *(
+            quality_training.published,
+            quality_training.stretch,
+            _stacked,
+            "valid_mae",
+            "min",
+            "real-m-network",
+        ),
+        finish=quality_training.calibrated,
         precision="bf16-mixed",  # twice as fast on a CPU
     ),
 }

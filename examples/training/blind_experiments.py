@@ -34,7 +34,7 @@ from metrics import si_snr
 from models import calibration
 from models.training import quality
 from models.training.schedule import adam
-from pipelines.judging import domain_of, half_of
+from pipelines.quality_training import domain_of, half_of
 from pipelines.shards.datasets import INDEX, RandomReader, read_rows
 
 RATE, SECONDS = 8_000, 2.5  # Hz; of each clip, the first

@@ -7,7 +7,7 @@ import pytest
 
 import models
 from metrics import si_snr
-from pipelines import judging, training
+from pipelines import quality_training, training
 from pipelines.arguments import find
 from pipelines.records import RealEarError
 from pipelines.shards.datasets import RandomReader, read_rows
@@ -134,6 +134,6 @@ def test_other_data_are_refused(made, tmp_path):
 
 def test_halves_keep_a_mixture_together_and_are_about_as_large():
     names = [f"clip-{number}" for number in range(400)]
-    halves = judging.half_of(names + names)
+    halves = quality_training.half_of(names + names)
     assert (halves[:400] == halves[400:]).all()
     assert 0.4 < halves.mean() < 0.6
