@@ -149,8 +149,9 @@ def _metric(table: ScoreTable, tables: Sequence[ScoreTable]) -> str:
 def _metrics(board: Board, tables: Sequence[ScoreTable]) -> dict[str, float]:
     answer: dict[str, float] = {}
     for table in tables:
-        if table.rtfx is not None:
-            answer["rtfx"] = table.rtfx
+        for name in ("rtfx", "load_seconds"):
+            if (told := getattr(table, name)) is not None:
+                answer[name] = told
         cell = _cell(board, table)
         if cell is None:
             continue

@@ -50,7 +50,7 @@ class ScoreTable(Record):
     `metric_hash` its hash; `paths` are the Parquet files that hold a row a clip. `rtfx` is audio
     seconds by processing seconds, None where it was not measured. `parameters` is the number of the
     model's weights, None where it has none or nobody counted; `hardware` names what it ran on, ''
-    where that is not known.
+    where that is not known; `load_seconds` is how long loading took, None likewise.
     """
 
     model: str
@@ -64,6 +64,7 @@ class ScoreTable(Record):
     rtfx: float | None = None
     parameters: int | None = None
     hardware: str = ""
+    load_seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a domain or role that no board knows."""

@@ -99,6 +99,7 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
             metric_hash=spec.hash,
             paths=tuple(f"{folder}/{shard.stem}.parquet" for shard in card.shards),
             rtfx=timing.rtfx,
+            load_seconds=timing.load_seconds,
             parameters=timing.parameters,
             hardware=timing.hardware,
         )

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -78,6 +79,12 @@ def test_mlflow_holds_a_parent_and_a_child_a_model_and_dataset(evaluated):
     assert parents.count("") == 1
     assert len(parents) == 1 + MODELS
     assert len(set(parents)) == 2
+
+
+def test_mlflow_holds_what_models_cost_and_what_became_of_their_clips(evaluated):
+    with closing(sqlite3.connect(evaluated / "realear.db")) as database:
+        kept = {key for (key,) in database.execute("SELECT key FROM latest_metrics")}
+    assert {"rtfx", "load_seconds", "pesq.scored", "pesq.undefined", "pesq.failed"} <= kept
 
 
 def test_two_workers_write_the_same_bytes_wherever_they_are_started(
