@@ -119,6 +119,7 @@ def _chosen(
         if table.dataset in wanted
         and table.metric["name"] == comparison.metric
         and comparison.metric_hash in (None, table.metric_hash)
+        and (not comparison.models or table.fingerprint in comparison.models)
     ]
     if not chosen:
         raise ValueError(

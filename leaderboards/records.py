@@ -136,6 +136,7 @@ class Comparison(Record):
     `min_scored` is the share (0 to 1) of a dataset's clips that a model must be scored on to be
     ranked; `tie_level` is the level (0 to 1) of the paired intervals that make ties, None for a
     ranking without ties. `blind` tells of a blind metric's estimator, None for any other metric.
+    `models` are the fingerprints of those compared, empty for all that have scores.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Comparison(Record):
     min_scored: float = 0.0
     tie_level: float | None = LEVEL
     blind: Blind | None = None
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a comparison of nothing, and a dataset that stands in two domains."""

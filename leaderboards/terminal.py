@@ -124,7 +124,7 @@ def _headers(section: Section, *, roomy: bool) -> list[str]:
     for domain in _domains(section):
         empty = not section.comparison.datasets(domain)
         headers.append(words.TITLES[domain])
-        if _checked(section, domain):
+        if tables.truthful(section, domain):
             headers += ["True", "Error"] if roomy else ["True"]
         if domain != "synthetic" and not empty:
             name, arithmetic = words.difference(section.measure, domain)
@@ -171,14 +171,9 @@ def _value(section: Section, row: Row, domain: Domain, *, roomy: bool) -> str:
     return f"{words.number(section.measure, cell.value)}\n{spread}".strip()
 
 
-def _checked(section: Section, domain: Domain) -> bool:
-    """Whether blind values of a domain stand beside true ones."""
-    return section.calibration is not None and domain in section.calibration.known()
-
-
 def _truth(section: Section, row: Row, domain: Domain, *, roomy: bool) -> list[str]:
     """The true value beside a blind one and, where there is room, how far guesses are from it."""
-    if section.calibration is None or not _checked(section, domain):
+    if section.calibration is None or not tables.truthful(section, domain):
         return []
     cell = section.calibration.true(row.fingerprint, domain)
     value, spread = (cell.value, cell.interval) if cell else (None, None)

@@ -17,7 +17,7 @@ from leaderboards import charts, words
 from leaderboards.records import BlindError, Calibration, Section
 
 CURVE = "reliability"  # the card's key for the points of its curve
-ORDER = (("guess", "predicted", "expected"), ("truth", "true", "observed"), ("clips", "n", "count"))
+ORDER = ("guess", "truth", "clips")  # of a point; the first two may end in a unit, as `guess_db`
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def view(section: Section) -> Trust | None:
 def points(value: Any) -> tuple[tuple[float, float, int], ...]:
     """A card's curve as mean guess, mean truth and clips; those that are no such points left out.
 
-    Points are lists in that order, or objects that name the three.
+    Points are lists in the order of `ORDER`, or objects that name the three.
     """
     found = []
     for point in value if isinstance(value, list | tuple) else ():
         if isinstance(point, Mapping):
-            point = [next((point[n] for n in names if n in point), None) for names in ORDER]
+            point = [point.get(name, point.get(f"{name}_db")) for name in ORDER]
         numbers = [*point, 1][:3] if isinstance(point, list | tuple) else []
         if len(numbers) == len(ORDER) and all(isinstance(n, int | float) for n in numbers[:2]):
             found.append((float(numbers[0]), float(numbers[1]), int(numbers[2] or 1)))
@@ -115,9 +115,9 @@ def _foreign(section: Section, found: Calibration) -> Iterator[Grid]:
 
 
 def _figures(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The figures that stand alone."""
+    """The figures that stand alone; arrays that the estimator computes with are left out."""
     for name in sorted(card, key=str):
-        if name != CURVE and not _grouped(card[name]):
+        if not isinstance(card[name], list | tuple | Mapping):
             yield str(name), plain(card[name])
 
 

@@ -178,7 +178,8 @@ def _conditions(section: Section) -> list[str]:
         failed[MOST_TOLD:] = [f"{more:,} more results have failed clips: the tables count them."]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
-    return [order, *_foreign(section), asked, *failed, *_unsliced(section)]
+    blind = [*_trust_beyond(section), *_foreign(section)]
+    return [order, *blind, asked, *failed, *_unsliced(section)]
 
 
 def findings(section: Section) -> tuple[str, ...]:
@@ -200,15 +201,13 @@ def _trust(section: Section) -> Iterator[str]:
     found, title = section.calibration, section.measure.title
     if found is None:
         return
-    whole = [error for error in found.errors if not error.fingerprint]
     told = f"{title} is a guess by {found.estimator}"
-    if not whole:
+    nearest = [error for error in found.errors if error.domain == "synthetic"] or found.errors
+    if not nearest:
         yield f"{told}; no clip here comes with the true {found.truth} to check it by."
-    told = f"{told}: "
-    for error in whole:
-        yield f"{told}{blind_error(section.measure, error)}."
-        told = "It is "
-    yield from (text for order in found.orders if (text := _blind_order(order)))
+    else:
+        yield f"{told}: {blind_error(section.measure, nearest[0])}."
+    yield from (_blind_order(order) for order in found.orders if order.domain == "synthetic")
     for dataset in dict.fromkeys(each.dataset for each in found.foreign):
         of = [each for each in found.foreign if each.dataset == dataset]
         clips, outside = sum(each.clips for each in of), sum(each.outside for each in of)
@@ -222,6 +221,19 @@ def _trust(section: Section) -> Iterator[str]:
 def share(value: float) -> str:
     """A share as whole per cent: `87 %`."""
     return f"{100 * value:.0f} %"
+
+
+def _trust_beyond(section: Section) -> Iterator[str]:
+    """How far guesses are off on every other dataset with a truth, and how they rank there."""
+    found = section.calibration
+    if found is None:
+        return
+    whole = [error for error in found.errors if not error.fingerprint]
+    nearest = [error for error in whole if error.domain == "synthetic"] or whole
+    for error in whole:
+        if error is not nearest[0]:
+            yield f"The estimator is {blind_error(section.measure, error)}."
+    yield from (_blind_order(order) for order in found.orders if order.domain != "synthetic")
 
 
 def blind_error(measure: Measure, error: BlindError) -> str:
@@ -239,7 +251,7 @@ def _blind_order(found: BlindOrder) -> str:
         return ""
     how = "as the truth does" if found.tau == 1.0 else "otherwise than the truth does"
     return (
-        f"It ranks {found.models} models {PLACES[found.domain]} {how}: Kendall's tau "
+        f"Guesses rank {found.models} models {PLACES[found.domain]} {how}: Kendall's tau "
         f"{correlation(found.tau)}."
     )
 

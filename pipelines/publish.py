@@ -108,8 +108,9 @@ def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
 def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
     """One comparison of the board for every comparison and metric of the suite."""
     for name, config in suite.comparisons.items():
-        cell = next(cell for cell in cells if cell.comparison == name)
-        specs = cell.specs
+        own = [cell for cell in cells if cell.comparison == name]
+        specs, truths = own[0].specs, own[0].truths
+        compared = tuple(dict.fromkeys(cell.handling.fingerprint for cell in own))
         title = config.title or name.replace("-", " ").capitalize()
         for spec in specs:
             yield Comparison(
@@ -125,7 +126,8 @@ def _comparisons(suite: Suite, cells: Sequence[Cell]) -> Iterator[Comparison]:
                 clips=tuple(rule.rule() for rule in config.include.clips),
                 min_scored=config.include.min_scored,
                 tie_level=None if config.ties == "none" else config.ties,
-                blind=blind(spec, cell.truths),
+                blind=blind(spec, truths),
+                models=compared,
             )
 
 

@@ -221,7 +221,8 @@ def test_the_table_reads_like_real_ms(board):
         [measured] = of(section, fingerprint=line["row"].fingerprint)
         assert true.text == words.number(section.measure, measured.truth)
         assert error.text == words.number(section.measure, measured.mae)
-        assert error.small.startswith(f"bias {words.signed(section.measure, measured.bias)}, r 0.")
+        assert error.small == f"bias {words.signed(section.measure, measured.bias)}"
+        assert error.title == f"{error.small}, r {words.correlation(measured.pearson)}"
         assert true.small.startswith("[")
     wide, narrow = text_of(section, width=130), text_of(section, width=80)
     assert "True Error" in wide
@@ -240,7 +241,7 @@ def test_the_finding_says_how_far_off_the_guesses_are(board):
         f"+{whole.bias:.1f}, r {whole.pearson:.2f}, {share} of its 90 % intervals hold the truth, "
         "72 clips)." in section.finding
     )
-    assert "It ranks 3 models on synthetic data as the truth does: Kendall's tau 1.00." in (
+    assert "Guesses rank 3 models on synthetic data as the truth does: Kendall's tau 1.00." in (
         section.finding
     )
 
