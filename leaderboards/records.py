@@ -387,6 +387,29 @@ class Moment(Record):
 
 
 @dataclass(frozen=True)
+class Table(Record):
+    """Words and numbers beside a section's own table, as they are to be shown: texts alone.
+
+    `long` ones are for the page; a terminal leaves them out.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    long: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse rows that do not fit the columns."""
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"table {self.title!r}: expected {len(self.columns)} cells in every row, found "
+                    f"{len(row)}"
+                )
+
+
+@dataclass(frozen=True)
 class Measure(Record):
     """The one metric of a comparison: how it is named and shown, and its whole spec."""
 
@@ -495,7 +518,7 @@ class Section(Record):
 
     `slices` are in the order of rules, groups, domains and rows; `duels` set neighbours in the
     headline's ranking side by side. `calibration` says how a blind metric compares with its truth,
-    None where the metric is not blind.
+    None where the metric is not blind. `tables` are what else a task has to say.
     """
 
     comparison: Comparison
@@ -508,6 +531,7 @@ class Section(Record):
     agreements: tuple[Agreement, ...] = ()
     duels: tuple[Duel, ...] = ()
     calibration: Calibration | None = None
+    tables: tuple[Table, ...] = ()
 
     @property
     def finding(self) -> str:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from leaderboards import tables, words
+from leaderboards import records, tables, words
 from leaderboards.records import DOMAINS, Board, Change, Domain, Row, Section, SliceCell
 
 ROOMY = 112  # columns from which intervals get their brackets and the speed its column
@@ -79,8 +79,26 @@ def _section(console: Console, section: Section) -> None:
     console.print(_table(console, section))
     console.print()
     line(console, section.finding)
+    for table in section.tables:
+        _beside(console, table)
     for note in [*_unranked(section), *words.notes(section)]:
         line(console, note, style="dim")
+
+
+def _beside(console: Console, found: records.Table) -> None:
+    """A further table, unless it is one for the page."""
+    if found.long:
+        return
+    console.print()
+    line(console, found.title, style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+    for place, column in enumerate(found.columns):
+        justify: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(plain(console, column, style="bold"), justify=justify, overflow="fold")
+    for row in found.rows:
+        table.add_row(*(plain(console, text) for text in row))
+    console.print(table)
+    line(console, found.note, style="dim")
 
 
 def _unranked(section: Section) -> list[str]:

@@ -3,12 +3,14 @@
 All numbers come from one similarity matrix `(audios, texts)`. Each text belongs to one audio
 (`owners`), an audio may have several texts. Ranks count ties against what was sought: everything
 irrelevant with the same similarity comes first, so that no order of rows or columns helps.
-Large matrices are read in blocks; a memory-mapped one never stands in memory as a whole.
+Large matrices are read in blocks; a memory-mapped one never stands in memory as a whole. From
+embeddings (`search`) the matrix is never made: it is computed, and counted, tile by tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from metrics.base import FailedPrediction, UndefinedMetric
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+TILE = 2048  # audios, and texts, whose similarities are computed at once: 16 MB of float32
 BLOCK = 2**22  # similarities ranked at once: 32 MB of float64
 CUTOFF = 10  # mAP@10
 
@@ -61,13 +64,121 @@ def retrieval(
     no query, though it may be found. UndefinedMetric("no_queries") without texts.
     """
     matrix, owned = _checked(similarity, owners)
-    if not all(k >= 1 for k in ks):
-        raise ValueError(f"ks: expected 1 or more, found {list(ks)}")
+    _check_ks(ks)
     texts = np.arange(matrix.shape[1])
+    own = np.asarray(matrix[owned, texts])
     return Retrieval(
-        audio_to_text=_direction(matrix, owned, texts, ks),
-        text_to_audio=_direction(matrix.T, texts, owned, ks),
+        audio_to_text=_direction(_counts(matrix, owned, texts), own, owned, ks),
+        text_to_audio=_direction(_counts(matrix.T, texts, owned), own, texts, ks),
     )
+
+
+def search(
+    audios: NDArray[np.floating],
+    texts: NDArray[np.floating],
+    *,
+    owners: ArrayLike | None = None,
+    ks: Sequence[int] = (1, 5, 10),
+) -> Retrieval:
+    """`retrieval` of the cosines of embeddings `(audios, dim)` and `(texts, dim)`, tile by tile.
+
+    Memory beside the arguments, which may be memory-mapped, is that of a few tiles and of some
+    numbers a row. Cosines are float32: those closer than about 1e-6 may be put in either order, but
+    rows that are equal are equally near.
+    """
+    owned = _owned(owners, len(audios), len(texts))
+    _check_ks(ks)
+    found = nearer(audios, texts, owned)
+    return Retrieval(
+        audio_to_text=_direction(found.texts, found.own, owned, ks),
+        text_to_audio=_direction(found.audios, found.own, np.arange(len(owned)), ks),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Nearer:
+    """For each text and the audio that it describes: their cosine (`own`), how many `texts` are at
+    least as near to that audio, and how many `audios` to that text, their own included.
+    """
+
+    own: NDArray[np.float32]
+    texts: Integers
+    audios: Integers
+
+
+def nearer(audios: NDArray[np.floating], texts: NDArray[np.floating], owners: Integers) -> Nearer:
+    """What `search` counts: `owners` is `(texts,)`. FailedPrediction for NaN, infinity, zeros."""
+    sounds, words = _Rows(audios, "audios"), _Rows(texts, "texts")
+    if sounds.values.shape[1] != words.values.shape[1]:
+        found = f"{sounds.values.shape[1]} and {words.values.shape[1]}"
+        raise ValueError(f"expected one dimension, found {found}")
+    own = _own(sounds, words, owners)
+    counts = Nearer(own, np.zeros(len(owners), np.int64), np.zeros(len(owners), np.int64))
+    at, to = sounds.of[owners], words.of
+    for rows in sounds.tiles():
+        left, here = sounds.unit(rows), np.flatnonzero((at >= rows.start) & (at < rows.stop))
+        for columns in words.tiles():
+            similar = left @ words.unit(columns).T
+            there = np.flatnonzero((to >= columns.start) & (to < columns.stop))
+            both = np.intersect1d(here, there, assume_unique=True)
+            similar[at[both] - rows.start, to[both] - columns.start] = own[both]
+            near = similar[at[here] - rows.start] >= own[here, None]
+            counts.texts[here] += _counted(near, words.times[columns])
+            alone = len(there) == similar.shape[1] and bool((np.diff(to[there]) == 1).all())
+            asked = similar if alone else similar[:, to[there] - columns.start]
+            counts.audios[there] += _counted((asked >= own[there]).T, sounds.times[rows])
+    return counts
+
+
+def _counted(near: NDArray[np.bool_], times: Integers) -> Integers:
+    """How many rows are near, `(queries, rows)`, each as often as it stands for others."""
+    if times.max(initial=1) == 1:
+        return np.asarray(np.count_nonzero(near, axis=1))
+    return np.asarray(near.astype(np.float64) @ times, dtype=np.int64)
+
+
+class _Rows:
+    """Embeddings whose equal rows are kept once: `of` says where each row of the whole is among
+    them, `times` how many it stands for.
+    """
+
+    def __init__(self, values: NDArray[np.floating], name: str) -> None:
+        if values.ndim != 2:
+            raise ValueError(f"{name}: expected (items, dim), found shape {values.shape}")
+        self.values, self.name = values, name
+        seen: dict[bytes, int] = {}
+        first: list[int] = []
+        self.of = np.empty(len(values), np.int64)
+        for row in range(len(values)):
+            data = values[row].tobytes()
+            key = data if len(data) <= 16 else hashlib.blake2b(data, digest_size=16).digest()
+            self.of[row] = seen.setdefault(key, len(first))
+            if self.of[row] == len(first):
+                first.append(row)
+        self.first = np.array(first, dtype=np.int64)
+        self.times = np.bincount(self.of, minlength=len(first))
+
+    def tiles(self) -> Iterator[slice]:
+        """The different rows, TILE at a time."""
+        for start in range(0, len(self.first), TILE):
+            yield slice(start, min(start + TILE, len(self.first)))
+
+    def unit(self, rows: slice | Integers) -> NDArray[np.float32]:
+        """Different rows at length 1."""
+        return _directions(self.values[self.first[rows]], self.name).astype(np.float32)
+
+
+def _own(sounds: _Rows, words: _Rows, owners: Integers) -> NDArray[np.float32]:
+    """The cosine of each text and its audio; equal pairs have equal ones."""
+    pairs, places = np.unique(
+        np.stack([sounds.of[owners], words.of], axis=1), axis=0, return_inverse=True
+    )
+    found = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), TILE):
+        part = pairs[start : start + TILE]
+        left, right = sounds.unit(part[:, 0]), words.unit(part[:, 1])
+        found[start : start + TILE] = np.einsum("id,id->i", left, right)
+    return found[places.reshape(-1)]
 
 
 def recall_at_k(
@@ -91,12 +202,12 @@ def map_at_10(
 
 
 def _direction(
-    matrix: NDArray[np.floating], queries: Integers, answers: Integers, ks: Sequence[int]
+    counts: Integers, own: NDArray[np.floating], queries: Integers, ks: Sequence[int]
 ) -> Direction:
-    """Pair i says that `answers[i]` is relevant to `queries[i]`; rows of `matrix` are queries."""
+    """Pair i is a query and one of its answers, `own[i]` near; `counts[i]` answers are as near."""
     order = np.argsort(queries, kind="stable")
-    queries, answers = queries[order], answers[order]
-    places = _places(matrix, queries, answers)
+    queries, own = queries[order], own[order]
+    places = counts[order] + 1 - _siblings(own, queries)
     starts = np.flatnonzero(np.diff(queries, prepend=-1))
     sizes = np.diff(np.append(starts, len(queries)))
     within = np.arange(len(queries)) - np.repeat(starts, sizes)
@@ -109,8 +220,8 @@ def _direction(
     return Direction(len(starts), recall, float(averages.mean()))
 
 
-def _places(matrix: NDArray[np.floating], queries: Integers, answers: Integers) -> Integers:
-    """1 + the irrelevant answers at least as near as each pair's own."""
+def _counts(matrix: NDArray[np.floating], queries: Integers, answers: Integers) -> Integers:
+    """The answers at least as near as each pair's own, itself included."""
     found = np.empty(len(queries), dtype=np.int64)
     step = max(1, BLOCK // matrix.shape[1])
     for start in range(0, len(queries), step):
@@ -120,12 +231,13 @@ def _places(matrix: NDArray[np.floating], queries: Integers, answers: Integers) 
         if np.isnan(rows).any():
             raise FailedPrediction("not_finite", "the similarities hold NaN")
         found[part] = (rows >= own).sum(axis=1)
-    return found + 1 - _siblings(matrix, queries, answers)
+    return found
 
 
-def _siblings(matrix: NDArray[np.floating], queries: Integers, answers: Integers) -> Integers:
-    """How many relevant answers of the same query, itself included, are at least as near."""
-    own = np.asarray(matrix[queries, answers])
+def _siblings(own: NDArray[np.floating], queries: Integers) -> Integers:
+    """How many relevant answers of the same query, itself included, are at least as near; sorted by
+    query.
+    """
     order = np.lexsort((-own, queries))
     starts = np.flatnonzero(np.diff(queries, prepend=-1))
     first = np.repeat(starts, np.diff(np.append(starts, len(queries))))
@@ -146,12 +258,21 @@ def _checked(
             f"similarity: expected floats (audios, texts), found {matrix.dtype} {matrix.shape}"
         )
     audios, texts = matrix.shape
+    return matrix, _owned(owners, audios, texts)
+
+
+def _check_ks(ks: Sequence[int]) -> None:
+    if not all(k >= 1 for k in ks):
+        raise ValueError(f"ks: expected 1 or more, found {list(ks)}")
+
+
+def _owned(owners: ArrayLike | None, audios: int, texts: int) -> Integers:
     if not (audios and texts):
         raise UndefinedMetric("no_queries", f"found {audios} audios and {texts} texts")
     if owners is None and audios != texts:
         raise ValueError(
-            f"similarity: expected a square without owners, found {matrix.shape}; say which audio "
-            "each text describes with owners="
+            f"similarity: expected a square without owners, found {(audios, texts)}; say which "
+            "audio each text describes with owners="
         )
     owned = np.arange(texts) if owners is None else np.asarray(owners)
     if owned.shape != (texts,) or owned.dtype.kind not in "iu":
@@ -160,7 +281,7 @@ def _checked(
         raise ValueError(
             f"owners: expected 0 to {audios - 1}, found {owned.min()} to {owned.max()}"
         )
-    return matrix, owned.astype(np.int64)
+    return owned.astype(np.int64)
 
 
 def _directions(values: ArrayLike, name: str) -> Floats:

@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.base import Signal, check_rate, check_sources
+from models.adapters.pooling import check_rate_of, cropped, mean_over_windows, refuse_empty
+from models.base import Signal, Vector, check_choice, check_rate, check_sources
 from models.neural import Neural, hash_folder, load_weights
 
 SHIPPED = Path(__file__).parent / "weights"
+WEIGHTS = "model.safetensors"
+AT_ONCE = 32  # windows that are heard together
+TINY = 1e-12  # the least length that a vector is divided by
+CROPS = ("mean", "centre")  # over a long clip's windows: the mean of all, or the middle one
 
 
 @dataclass(kw_only=True)
@@ -46,6 +52,12 @@ class Trained(Neural):
         self._config()
         return hash_folder(self.folder)
 
+    @property
+    def checked(self) -> Path:
+        """The folder; ValueError where it holds no such model."""
+        self._config()
+        return self.folder
+
     def _config(self) -> dict[str, Any]:
         path = self.folder / "config.json"
         try:
@@ -62,7 +74,7 @@ class Trained(Neural):
     def _filled(self, network: Any) -> Any:
         """The network with the folder's weights in it."""
         try:
-            network.load_state_dict(load_weights(self.folder / "model.safetensors"))
+            network.load_state_dict(load_weights(self.folder / WEIGHTS))
         except RuntimeError as error:
             raise ValueError(f"{self.folder}: weights that do not fit: {error}") from error
         return network
@@ -153,3 +165,66 @@ class TrainedRecogniser(Trained):
     def transcribe(self, signals: Sequence[Signal]) -> list[str]:
         """Words in capitals; "" where none are heard."""
         return self._answers(signals, empty=lambda _: "")
+
+
+@dataclass(kw_only=True)
+class TrainedClap(Trained):
+    """A small CLAP, see `models.clap`, trained here; embeddings have length 1.
+
+    It hears windows of two seconds; a shorter clip is filled with zeros. Of a longer one `crop`
+    says what counts: "mean" over all its windows, or the one in its "centre". Nothing is drawn.
+    """
+
+    task = "embedding"
+    version = "1"
+    architecture = "Clap"
+    sample_rate = 16_000
+    padding = "exact"
+
+    crop: str = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "crop", CROPS)
+
+    def _build(self) -> Any:
+        from models.clap import Clap
+
+        return self._filled(Clap(**self._config()["network"]))
+
+    def embed_audio(self, signals: Sequence[Signal], *, sample_rate: int) -> list[Vector]:
+        """(dim,) float32 of each (time,) signal; FailedPrediction for one without a sample."""
+        self.load()
+        check_rate_of(self, sample_rate)
+        return self._answers(signals, refuse_empty)
+
+    def _compute(self, batch: Any, lengths: Any) -> Sequence[Vector]:
+        from models.clap import WINDOW
+
+        pairs = zip(batch.cpu().numpy(), lengths.tolist(), strict=True)
+        clips = [cropped(row[:size], WINDOW, self.crop) for row, size in pairs]
+        means = mean_over_windows(clips, WINDOW, AT_ONCE, self._of_windows)
+        return [mean / max(float(np.linalg.norm(mean)), TINY) for mean in means]
+
+    def _of_windows(self, clips: list[Signal]) -> NDArray[np.float32]:
+        import torch
+
+        from models.clap import WINDOW
+
+        filled = np.zeros((len(clips), WINDOW), np.float32)
+        for row, clip in zip(filled, clips, strict=True):
+            row[: len(clip)] = clip
+        found: NDArray[np.float32] = (
+            self._network.sounds(torch.from_numpy(filled).to(self.device)).float().cpu().numpy()
+        )
+        return found
+
+    def embed_text(self, texts: Sequence[str]) -> list[Vector]:
+        """(dim,) float32 of each text, in the space of the sounds; no texts, no vectors."""
+        import torch
+
+        self.load()
+        if not len(texts):
+            return []
+        with torch.inference_mode(), self._autocast():
+            return list(self._network.texts([str(text) for text in texts]).float().cpu().numpy())

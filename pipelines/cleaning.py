@@ -28,7 +28,10 @@ from pipelines.workspace import Workspace
 _SHARD = r"{name}-\d{{6}}\.(tar|json|parquet)"
 LAYOUT = {
     "datasets": (1, rf"dataset\.json|index\.parquet|failures\.parquet|plan\.parquet|{_SHARD}"),
-    "predictions": (2, rf"run\.json|(texts|probe)\.(json|parquet)|{_SHARD}"),
+    "predictions": (
+        2,
+        rf"run\.json|(texts|probe)\.(json|parquet)|summary(-figures)?\.json|{_SHARD}",
+    ),
     "scores": (3, _SHARD),
 }
 PAGES = (

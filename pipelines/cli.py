@@ -313,7 +313,7 @@ def tune(
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="separation, recognition, quality or real-m.")],
+    task: Annotated[str, typer.Argument(help="separation, recognition, quality, real-m or clap.")],
     on: Annotated[str, typer.Option(help="The dataset to learn from: its folder or name.")],
     held_out: Annotated[str, typer.Option(help="Another one, to tell when it is learnt.")],
     to: Annotated[str, typer.Option(help="The folder to write the model to.")],

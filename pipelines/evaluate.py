@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import metrics
-from pipelines import judge, make, predict, publish, running, score, timings, zeroshot
+from pipelines import judge, make, predict, publish, running, score, summaries, timings, zeroshot
 from pipelines.config import ComparisonConfig, Datasets, ModelConfig, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
@@ -25,6 +25,7 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Outcome:
     zeroshot.answer_all(cells, workspace, engine)
     judge_all(cells, workspace, engine)
     score_all(cells, workspace, engine)
+    summarise_all(suite, cells, workspace, engine)
     timings.collect(workspace)
     return publish.outcome(suite, workspace, made, cells)
 
@@ -165,6 +166,14 @@ def judge_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Score all predictions with all metrics in one pipeline."""
     running.run("Score", score_parts(cells, workspace), score.score_shard, engine)
+
+
+def summarise_all(suite: Suite, cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
+    """Sum up what classifiers of zero-shot comparisons say, dataset by dataset."""
+    asked = [cell for cell in cells if suite.comparisons[cell.comparison].task == zeroshot.TASK]
+    parts = {part.id: part for part in (summaries.plan(workspace, cell) for cell in asked)}
+    if parts:
+        running.run("Summarise", list(parts.values()), summaries.sum_up, engine)
 
 
 def score_parts(cells: list[Cell], workspace: Workspace) -> list[Part]:

@@ -265,6 +265,13 @@ KINDS: dict[str, KindEntry] = {
     "transcribed": KindEntry(
         "pipelines.model_kinds:TranscribedClips", "clips with what a recogniser understood of them"
     ),
+    "sounds": KindEntry(
+        "pipelines.sound_kinds:Sounds",
+        "tones, noises, bells, engines, made from a few numbers, with captions",
+    ),
+    "captioned": KindEntry(
+        "pipelines.sound_kinds:CaptionedClips", "clips of datasets with words for what is heard"
+    ),
     "labelled": KindEntry(
         "pipelines.model_kinds:LabelledClips",
         "clips with the class that an embedding model finds nearest",

@@ -231,9 +231,9 @@ def _estimate(row: Estimate, clip: Clip, item: SignalItem) -> Sample:
         **({} if wanted is None else {"blended_to_db": f"{wanted:.3f}"}),
     }
     sounds = {
-        HEARD: _kept(clip, HEARD),
+        HEARD: kept(clip, HEARD),
         "estimate": stored,
-        "reference": _kept(clip, row.role(row.source)),
+        "reference": kept(clip, row.role(row.source)),
     }
     return _sample(row, clip, sounds, {**clip.row.labels, **said}, text=clip.row.text)
 
@@ -418,14 +418,14 @@ def _asked(question: Callable[[], T]) -> T:
         raise Refused("error", printable(f"{type(error).__name__}: {error}")) from error
 
 
-def _kept(clip: Clip, role: str) -> audio.Encoded:
+def kept(clip: Clip, role: str) -> audio.Encoded:
     """A sound of a clip, byte for byte."""
     data = clip.read(role)
     return audio.keep(data, audio.decode(data))
 
 
 def _all_kept(clip: Clip) -> dict[str, audio.Encoded]:
-    return {role: _kept(clip, role) for role in clip.row.sounds}
+    return {role: kept(clip, role) for role in clip.row.sounds}
 
 
 def _sample(

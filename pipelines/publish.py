@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import metrics
 from leaderboards import boards
 from leaderboards.records import Blind, Board, Comparison, DatasetInfo, ScoreTable
-from pipelines import judge, stores, tasks, timings
+from pipelines import judge, stores, summaries, tasks, timings
 from pipelines.config import Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
@@ -79,6 +79,8 @@ def outcome(
         suite_digest=suite.digest,
         versions=versions(),
     )
+    asked = {name: config.task for name, config in suite.comparisons.items()}
+    board = summaries.attach(board, cells, asked, workspace)
     return Outcome(board, tuple(tables.values()), tuple(cells))
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from models.neural import require
 from pipelines import audio, quality_training, stores
+from pipelines import training_pairs as pairs
 from pipelines.make import Made
 from pipelines.records import RealEarError, digest
 from pipelines.schema import nearest
@@ -52,6 +53,9 @@ class Settings:
     learning_rate: float = 1e-3
     seed: int = 0
     network: Mapping[str, int] = field(default_factory=dict)
+    start: str = ""  # of clap: a folder to go on from
+    teacher: str = ""  # of clap: a folder whose similarities are `soft` of the targets
+    soft: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,9 @@ def _settings(task: str, given: Mapping[str, Any]) -> Settings:
             raise RealEarError(
                 f"train: unknown setting {name!r}: {nearest(name, {**known, **sizes})}"
             )
+        if isinstance(default, str):
+            plain[name] = str(value)
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RealEarError(
                 f"train: {name}: expected a number such as {default}, found {value!r}"
@@ -398,5 +405,9 @@ TRAINABLE: dict[str, Trainable] = {
         ),
         finish=quality_training.calibrated,
         precision="bf16-mixed",  # twice as fast on a CPU
+    ),
+    "clap": Trainable(
+        *(pairs.module, pairs.clip, pairs.collate, "valid_loss", "min", "trained-clap"),
+        sizes="models.training.clap",
     ),
 }

@@ -10,7 +10,7 @@ predictions/<model>+<prompts>-<hash>/<dataset>/    texts.parquet or probe.parque
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,20 +146,21 @@ def _common(source: Handling, name: str, found: str) -> dict[str, Any]:
 def answer_all(cells: Sequence[Cell], workspace: Workspace, engine: Engine) -> None:
     """Texts, probes, and then the answers of every zero-shot cell; embeddings must be there."""
     asked = [cell for cell in cells if isinstance(cell.handling, Worded | Probed)]
-    if not asked:
-        return
     texts = [_texts_part(workspace, cell) for cell in asked if isinstance(cell.handling, Worded)]
-    running.run("Embed prompts", _once(texts), embed_texts, engine)
+    _run("Embed prompts", texts, embed_texts, engine)
     fits = [_probe_part(workspace, cell) for cell in asked if isinstance(cell.handling, Probed)]
-    running.run("Fit probes", _once(fits), fit_probe, engine)
+    _run("Fit probes", fits, fit_probe, engine)
     parts = [part for cell in asked for part in _answer_parts(workspace, cell)]
-    running.run("Classify", _once(parts), answer_shard, engine)
+    _run("Classify", parts, answer_shard, engine)
     for cell in asked:
         predict.describe(workspace, cell.made.card, cell.handling)
 
 
-def _once(parts: Sequence[Part]) -> list[Part]:
-    return list({part.id: part for part in parts}.values())
+def _run(label: str, parts: Sequence[Part], work: Callable[[Part], None], engine: Engine) -> None:
+    """Do parts once each, if there are any."""
+    once = list({part.id: part for part in parts}.values())
+    if once:
+        running.run(label, once, work, engine)
 
 
 # Texts: embedded once a prompt set and dataset
@@ -343,11 +344,18 @@ def _by_words(folder: str, keys: Sequence[str], vectors: Vectors) -> Answered:
         return [], []
     heard = unit(vectors.astype(np.float64))
     logits = heard @ unit(words.mean(axis=0)).T
-    best = np.einsum("cd,tkd->ctk", heard, words).argmax(axis=2)
+    best = _alone(np.einsum("cd,tkd->ctk", heard, words))
     return [
         (key, _members(classes, row, {"templates": said}))
         for key, row, said in zip(keys, logits, best.tolist(), strict=True)
     ], []
+
+
+def _alone(cosines: Floats) -> NDArray[np.int64]:
+    """(clips, templates): the best class of (clips, templates, classes); -1 where two are best."""
+    best = cosines.argmax(axis=2)
+    several = (cosines == cosines.max(axis=2, keepdims=True)).sum(axis=2) > 1
+    return np.where(several, -1, best)
 
 
 def _by_probe(

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.adapters import huggingface
-from models.adapters.pooling import check_rate_of, mean_over_windows, refuse_empty
-from models.base import Signal, Vector
+from models.adapters.pooling import check_rate_of, cropped, mean_over_windows, refuse_empty
+from models.base import Signal, Vector, check_choice
 from models.neural import Pretrained
 
 if TYPE_CHECKING:
     import torch
 
+CROPS = ("mean", "centre")  # over a long clip's windows: the mean of all, or the middle one
 TEXTS = 64  # that are embedded together
 TINY = 1e-12  # the least length that a vector is divided by
 
@@ -31,8 +32,9 @@ class CLAP(Pretrained):
 
     A clip of up to a window (10 s) is repeated and filled with zeros, as in training. Of a longer
     one the library would hear a random part, or fuse three of them; here every window is heard, and
-    their mean, brought back to length 1, is the clip's embedding. Checkpoints with fusion are used
-    without it: they were trained on short clips, too.
+    their mean, brought back to length 1, is the clip's embedding; `crop="centre"` hears the one in
+    the middle alone. Checkpoints with fusion are used without it: they were trained on short clips,
+    too.
     """
 
     task = "embedding"
@@ -41,8 +43,11 @@ class CLAP(Pretrained):
     sample_rate = 48_000
     padding = "exact"
 
+    crop: str = "mean"
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice(self, "crop", CROPS)
         self._processor: Any = None
 
     def embed_audio(self, signals: Sequence[Signal], *, sample_rate: int) -> list[Vector]:
@@ -70,7 +75,7 @@ class CLAP(Pretrained):
         window = self._processor.feature_extractor.nb_max_samples
         at_once = max(1, int(self.batch_seconds * (self.sample_rate or 1)) // window)
         pairs = zip(batch.cpu().numpy(), lengths.tolist(), strict=True)
-        clips = [row[:size] for row, size in pairs]
+        clips = [cropped(row[:size], window, self.crop) for row, size in pairs]
         means = mean_over_windows(clips, window, at_once, self._of_windows)
         return [mean / max(float(np.linalg.norm(mean)), TINY) for mean in means]
 

@@ -39,6 +39,14 @@ def windows(clip: Signal, size: int) -> list[Signal]:
     return [clip[start : start + size] for start in starts]
 
 
+def cropped(clip: Signal, size: int, crop: str) -> Signal:
+    """The `size` samples in a longer clip's middle where `crop` is "centre"; else all of it."""
+    if crop != "centre" or len(clip) <= size:
+        return clip
+    start = (len(clip) - size) // 2
+    return clip[start : start + size]
+
+
 def mean_over_windows(
     clips: Sequence[Signal],
     size: int,

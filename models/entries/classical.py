@@ -88,6 +88,13 @@ ENTRIES: dict[str, ModelEntry] = {
         licence="yours",
         needs="a checkpoint",
     ),
+    "trained-clap": ModelEntry(
+        "models.own:TrainedClap",
+        "a small CLAP that `realear train clap` made: sounds and words in one space",
+        source="Elizalde et al. 2023, in small",
+        licence="yours",
+        needs="a checkpoint",
+    ),
     "oracle-ibm-enhancement": ModelEntry(
         "models.oracles:SpeechMask",
         "oracle: ideal binary mask from the clean speech",

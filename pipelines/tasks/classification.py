@@ -68,7 +68,7 @@ class Classification(Task):
         labels = arrays.read_json(answer, LABELS).get("labels")
         if not isinstance(labels, list) or logits.shape != (len(labels),):
             raise FailedPrediction("wrong_classes", f"{logits.shape} logits do not fit the labels")
-        return ClassItem(_place(found, [str(label) for label in labels]), logits.astype(np.float64))
+        return ClassItem(place(found, [str(label) for label in labels]), logits.astype(np.float64))
 
 
 def truth(row: Row) -> str | None:
@@ -76,7 +76,7 @@ def truth(row: Row) -> str | None:
     return next((row.labels[name] for name in TRUTHS if row.labels.get(name)), None)
 
 
-def _place(truth: str, labels: Sequence[str]) -> int:
+def place(truth: str, labels: Sequence[str]) -> int:
     """Where a class is among labels: under its very name, else under the only one that is like it.
 
     UndefinedMetric where it is nowhere or may be several.

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from metrics import retrieval as module
 from metrics.base import FailedPrediction, UndefinedMetric
-from metrics.retrieval import cosine_similarity, map_at_10, recall_at_k, retrieval
+from metrics.retrieval import cosine_similarity, map_at_10, recall_at_k, retrieval, search
 
 
 def slow(similarity, relevant, ks):
@@ -123,3 +123,69 @@ def test_cosines():
 def test_wrong_arguments_are_named(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def along_axes(random, rows):
+    """Unit vectors whose cosines are -1, 0 or 1, exactly: nearly all are tied."""
+    return random.choice([-2.0, 1.0], (rows, 1)) * np.eye(4)[random.integers(0, 4, rows)]
+
+
+def anywhere(random, rows):
+    return random.normal(size=(rows, 4))
+
+
+@pytest.mark.parametrize("drawn", [along_axes, anywhere])
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 50), st.integers(1, 9))
+def test_tile_by_tile_is_the_whole_matrix(drawn, seed, audios, texts, tile):
+    random = np.random.default_rng(seed)
+    left, right = drawn(random, audios), drawn(random, texts)
+    owners = random.integers(0, audios, texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TILE", tile)
+        found = search(left.astype(np.float32), right.astype(np.float32), owners=owners)
+    wanted = retrieval(cosine_similarity(left, right), owners=owners)
+    for ours, theirs in ((found.audio_to_text, wanted.audio_to_text),
+                         (found.text_to_audio, wanted.text_to_audio)):  # fmt: skip
+        assert ours.queries == theirs.queries
+        assert ours.recall == theirs.recall
+        assert ours.map_10 == pytest.approx(theirs.map_10)
+
+
+def test_a_model_that_says_the_same_of_everything_finds_nothing():
+    same = np.ones((30, 5), np.float32)
+    found = search(same, same)
+    assert found.audio_to_text.recall == {1: 0, 5: 0, 10: 0}
+    assert found.text_to_audio.map_10 == 0
+
+
+def test_search_reads_from_a_file_and_refuses_what_has_no_direction(tmp_path):
+    values = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    np.save(tmp_path / "values.npy", values)
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    assert search(mapped, mapped).audio_to_text.recall[1] == 1.0
+    with pytest.raises(FailedPrediction, match="zero_embedding"):
+        search(np.zeros((2, 3), np.float32), values[:2, :3])
+    with pytest.raises(ValueError, match="expected one dimension, found 6 and 3"):
+        search(values, values[:, :3])
+    with pytest.raises(UndefinedMetric):
+        search(values[:0], values[:0])
+
+
+def test_ranking_metrics_are_scikit_learns():
+    """With one relevant answer R@k is top-k accuracy, and mAP@10 the mean of 1 / rank up to 10."""
+    from sklearn.metrics import label_ranking_average_precision_score, top_k_accuracy_score
+
+    random = np.random.default_rng(5)
+    audios = random.normal(size=(60, 8))
+    texts = audios + random.normal(size=(60, 8))
+    cosines = cosine_similarity(audios, texts)
+    found = search(audios.astype(np.float32), texts.astype(np.float32), ks=(1, 5, 10))
+    every = np.arange(60)
+    for k in (1, 5, 10):
+        ours = found.audio_to_text.recall[k], found.text_to_audio.recall[k]
+        assert ours[0] == pytest.approx(top_k_accuracy_score(every, cosines, k=k))
+        assert ours[1] == pytest.approx(top_k_accuracy_score(every, cosines.T, k=k))
+    whole = label_ranking_average_precision_score(np.eye(60, dtype=int), cosines)
+    ranks = (cosines >= cosines.diagonal()[:, None]).sum(axis=1)
+    assert np.mean(1 / ranks) == pytest.approx(whole)  # scikit-learn's has no cutoff
+    assert found.audio_to_text.map_10 == pytest.approx(np.where(ranks <= 10, 1 / ranks, 0).mean())

@@ -1,5 +1,6 @@
 """Zero-shot: embeddings are made once, words and probes are rows, and no clip is lost."""
 
+import io
 import json
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from leaderboards import terminal
+from leaderboards.records import Board
 from pipelines import gates, prompts
 from pipelines.cleaning import clean
 from pipelines.config import parse_suite
@@ -140,6 +143,30 @@ def test_what_cannot_be_asked_is_told_before_any_work(tones, run, answers, chang
         run(suite(tones, **change))
     assert said in " ".join(str(caught.value).split())
     assert not answers.exists()
+
+
+def test_the_table_has_prompts_hash_folds_and_what_each_template_does_alone(
+    tones, run, corpora, answers, tmp_path
+):
+    own = tmp_path / "both.yaml"
+    own.write_text(json.dumps({"templates": ["this is {label}", "{label} is not low"]}))
+    section = run(suite(tones, prompts=[str(own)], probe=True))
+    first, by_class = section.tables
+    hash_ = prompts.load(str(own)).hash
+    lines = {row[0]: dict(zip(first.columns, row, strict=True)) for row in first.rows}
+    asked = lines[f"doubles:Centroid+both@{hash_}"]
+    assert (asked["Dataset"], asked["Clips"]) == ("tones", "8")
+    assert asked["By template alone"] == "0.0 to 100.0 (2)"  # the second says the same of both
+    assert asked["By fold"].endswith("(4)")
+    assert lines["doubles:Centroid+linear-probe"]["By template alone"] == "–"
+    assert [row[0] for row in by_class.rows] == ["high", "low"]
+    [figures] = answers.glob(f"*+both-{hash_}/tones/summary-figures.json")
+    found = json.loads(figures.read_text())
+    assert sum(count for _, _, count in found["confusion"]) == found["scored"] == 8
+    assert set(found["folds"]) == set(map(str, range(FOLDS)))
+    terminal.show(Board("x", (section,)), file=(shown := io.StringIO()), width=140)
+    assert f"both@{hash_}" in shown.getvalue()
+    assert "Class by class" not in shown.getvalue()
 
 
 def test_a_probe_needs_no_words_and_never_hears_its_own_fold(tones, run, answers):
