@@ -42,7 +42,15 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
         for model in comparison.models:
             asked = _handlings(model, suite.model(model), comparison)
             found |= {(name, each.model): each for each in asked}
+        _check_rates(comparison, [each for (of, _), each in found.items() if of == name])
     return found
+
+
+def _check_rates(comparison: ComparisonConfig, asked: list[Handling]) -> None:
+    """RealEarError for an estimator that hears a higher rate than a model answers at."""
+    wanted = comparison.wanted().items()
+    specs = [judge.spec(name, comparison.task, **given) for name, given in wanted]
+    judge.truths(specs, lowest_rate([], asked))
 
 
 def _handlings(model: str, config: ModelConfig, comparison: ComparisonConfig) -> list[Handling]:

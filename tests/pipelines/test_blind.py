@@ -376,7 +376,15 @@ def test_words_cannot_be_judged_and_a_judge_answers_no_clip(realear, suite_file,
     assert "name it in a metric, as in blind_si_snr:estimator=judges:Ear" in ended.text
 
 
-def test_an_estimator_of_a_higher_rate_is_refused(workspace, realear):
+def test_an_estimator_of_a_higher_rate_is_refused(workspace, realear, suite_file, sounds, tmp_path):
+    suite = suite_of(sounds)
+    suite["comparisons"]["apart"]["models"] = ["small-conv-tasnet"]
+    suite["comparisons"]["apart"]["metrics"] = {"blind_si_snr": {"estimator": "judges:Studio"}}
+    ended = realear("evaluate", suite_file(tmp_path, suite), "--validate")
+    assert ended.code == 2
+    assert "at 16000 Hz or more, as the estimator 'judges:Studio' hears them, found 8000 Hz" in (
+        " ".join(ended.text.split())
+    )
     ended = realear("score", "--dataset", "street", "--model", "nmf", "--metric",
                     "blind_si_snr:estimator=judges:Studio", "--out", workspace,
                     "--workers", 1)  # fmt: skip

@@ -163,3 +163,28 @@ def test_from_mixtures_to_predictions(realear, tmp_path, estimator):
         values = [json.load(tar.extractfile(name)) for name in tar.getnames()]
     assert len(values) == 3
     assert all(0 <= value["si_snr"] <= 10 for value in values)
+
+
+def test_a_separator_is_scored_by_it_where_nobody_has_the_sources(realear, tmp_path, estimator):
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * noise(4_000, seed=number), RATE)
+    out = ("--out", tmp_path / "out", "--workers", 1)
+    assert realear("prepare", tmp_path, "--name", "mixtures", *out).code == 0
+    given = json.dumps({"checkpoint": estimator.checkpoint, "device": "cpu"})
+    metric = f"blind_si_snr:estimator=real-m-sisnr-judge:parameters={given}"
+    ended = realear("score", "--dataset", "mixtures", "--model", "nmf", "--metric", metric, *out)
+    assert ended.code == 0, ended.text
+    [shard] = (tmp_path / "out/predictions").glob("nmf-*+real-m-sisnr-judge-*/mixtures/*.tar")
+    [answers] = (tmp_path / "out/predictions").glob("nmf-????????/mixtures/*.tar")
+    with tarfile.open(shard) as told, tarfile.open(answers) as parted:
+        for name in told.getnames():
+            key = name.partition(".")[0]
+            estimates = [
+                soundfile.read(parted.extractfile(f"{key}.s{n}.wav"))[0].astype(np.float32)
+                for n in (1, 2)
+            ]
+            heard = (0.1 * noise(4_000, seed=int(key))).astype(np.float64)
+            heard = np.round(heard * 32_768) / 32_768  # as 16 bits keep it
+            found = json.load(told.extractfile(name))["si_snr"]
+            expected = estimator.estimate_si_snr(heard, np.stack(estimates), RATE)
+            np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -110,3 +111,27 @@ def test_it_runs_to_a_score(realear, tmp_path, checkpoint, speech_like):
                     f"checkpoint={checkpoint}", "--metric", "stoi_error", *work)  # fmt: skip
     assert ended.code == 0, ended.text
     assert "torchaudio-squim" in ended.text
+
+
+def test_an_enhancer_is_scored_by_it_without_a_clean_signal(realear, tmp_path, checkpoint):
+    [noise] = signals(24_000)
+    soundfile.write(tmp_path / "a.wav", noise, 16_000)
+    work = ["--out", tmp_path / "work", "--workers", 1]
+    assert realear("prepare", tmp_path, "--name", "street", *work[:2]).code == 0
+    given = json.dumps({"checkpoint": str(checkpoint), "device": "cpu"})
+    wanted = [
+        word
+        for name in ("stoi", "pesq", "si_sdr")
+        for word in ("--metric", f"blind_{name}:estimator=torchaudio-squim:parameters={given}")
+    ]
+    ended = realear("score", "--dataset", "street", "--model", "noisy", *wanted, *work)
+    assert ended.code == 0, ended.text
+    stored = np.round(noise.astype(np.float64) * 32_768) / 32_768
+    [expected] = made(checkpoint).estimate([stored.astype(np.float32)], sample_rate=16_000)
+    for name, value in expected.items():
+        places = (tmp_path / "work/scores").glob(
+            f"noisy-*+torchaudio-squim-*/street/blind_{name}-*"
+        )
+        [row] = [row for place in places for path in place.glob("*.parquet")
+                 for row in pq.read_table(path).to_pylist()]  # fmt: skip
+        assert row["value"] == pytest.approx(value, abs=1e-3)
