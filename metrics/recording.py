@@ -14,6 +14,7 @@ before the high-pass, ringing for less than 1 ms, is left out of this).
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -42,6 +43,8 @@ FLAT = 3  # samples
 FULL_SCALE = 0.98  # amplitude; the outermost codes of mu-law and A-law lie at 0.980 and 0.984
 LEAST_CEILING = 0.1  # amplitude, -20 dBFS: no converter stops below
 SHOULDER, CROWDED, REPEATED = 0.95, 1 / 3, 3  # of the extreme; share of samples; flat tops
+
+UNITS = {np.dtype(np.int16): 2.0**-15, np.dtype(np.int32): 2.0**-31}  # amplitude of an integer's 1
 
 SILENT_DBFS, SILENT_DB = -70.0, -40.0  # absolute, and against the loudest frame
 
@@ -99,13 +102,28 @@ def measure(samples: NDArray, sample_rate: int) -> Measured:
     bandwidth. Raises TypeError for another dtype, ValueError for another shape, for a rate outside
     1-384 kHz, and for NaN, infinite or absurd samples (beyond a million).
     """
-    signals = _channels(samples, sample_rate)
+    if samples.dtype not in (np.float32, np.float64):
+        raise TypeError(f"expected samples in float32 or float64, found {samples.dtype}")
+    return _measured(_channels(samples, sample_rate), sample_rate, 1.0)
+
+
+def measure_pcm(pcm: NDArray, sample_rate: int) -> Measured:
+    """`measure` of integers, without a copy of them in floats: int16, or int32 of which the upper
+    24 bits are used; the same figures as of the samples over full scale, 2^15 or 2^31.
+    """
+    if pcm.dtype not in UNITS:
+        raise TypeError(f"expected samples in int16 or int32, found {pcm.dtype}")
+    return _measured(_channels(pcm, sample_rate), sample_rate, UNITS[pcm.dtype])
+
+
+def _measured(signals: NDArray, sample_rate: int, unit: float) -> Measured:
+    """Measure `(channels, time)`; `unit` is the amplitude that the number 1 stands for."""
     tables = _tables(sample_rate)
-    heard = [_listen(signal, tables) for signal in signals]
+    heard = [_listen(signal, tables, unit) for signal in signals]
     count = max(signals.size, 1)
     square = sum(channel.square for channel in heard) / count
     clipped = sum(
-        _flat(signal, extremes, tables.chunk)
+        _flat(signal, extremes, tables.chunk, unit)
         for signal, channel in zip(signals, heard, strict=True)
         for extremes in (channel.lows, channel.highs)
     )
@@ -123,9 +141,7 @@ def measure(samples: NDArray, sample_rate: int) -> Measured:
 
 
 def _channels(samples: NDArray, sample_rate: int) -> NDArray:
-    """The samples as (channels, time), a view; TypeError or ValueError where they cannot be."""
-    if samples.dtype not in (np.float32, np.float64):
-        raise TypeError(f"expected samples in float32 or float64, found {samples.dtype}")
+    """The samples as (channels, time), a view; ValueError where they cannot be."""
     if not RATES[0] <= sample_rate <= RATES[1]:
         raise ValueError(f"expected a rate of {RATES[0]}-{RATES[1]} Hz, found {sample_rate}")
     if samples.ndim == 1:
@@ -212,12 +228,12 @@ class _Heard:
     windows: int
 
 
-def _listen(signal: NDArray, tables: _Tables) -> _Heard:
+def _listen(signal: NDArray, tables: _Tables, unit: float) -> _Heard:
     """One pass over a channel, some whole blocks at a time."""
     size = tables.chunk
     every = min(THINNED, max(1, len(signal) // tables.block // SPECTRA))
     starts = range(0, max(len(signal), 1), size)
-    chunks = [_chunk(signal[start : start + size], tables, every) for start in starts]
+    chunks = [_chunk(signal[start : start + size], tables, every, unit) for start in starts]
     return _Heard(
         lows=[low for chunk in chunks for low in chunk.lows],
         highs=[high for chunk in chunks for high in chunk.highs],
@@ -231,12 +247,15 @@ def _listen(signal: NDArray, tables: _Tables) -> _Heard:
     )
 
 
-def _chunk(signal: NDArray, tables: _Tables, every: int) -> _Heard:
+def _chunk(signal: NDArray, tables: _Tables, every: int, unit: float) -> _Heard:
     with np.errstate(over="ignore"):  # what overflows is refused with the infinite
         samples = np.ascontiguousarray(signal, np.float32)
-    low, high = float(samples.min(initial=0.0)), float(samples.max(initial=0.0))
+    ranged = samples if unit == 1.0 else signal  # integers are compared four times as fast
+    low, high = unit * float(ranged.min(initial=0)), unit * float(ranged.max(initial=0))
     if not (low >= -LARGEST and high <= LARGEST):
         raise ValueError(f"expected samples within ±1, found them from {low:g} to {high:g}")
+    if unit != 1.0:
+        samples *= np.float32(unit)
     blocks, whole = len(samples) // tables.block, len(samples) // tables.frame
     frames = samples[: whole * tables.frame].reshape(whole, tables.frame)
     squares = np.vecdot(frames, frames).astype(np.float64)
@@ -317,7 +336,7 @@ def _bandwidth(heard: list[_Heard], tables: _Tables) -> float | None:
     return float(round((audible[-1] + 1) * tables.band_hz)) if len(audible) else None
 
 
-def _flat(signal: NDArray, extremes: list[float], size: int) -> int:
+def _flat(signal: NDArray, extremes: list[float], size: int, unit: float) -> int:
     """How many samples lie in runs at one extreme, where it is plausibly a ceiling.
 
     `extremes` are those of one sign in each chunk of `size` samples.
@@ -329,24 +348,32 @@ def _flat(signal: NDArray, extremes: list[float], size: int) -> int:
     beyond = operator.ge if extreme > 0 else operator.le
     level = extreme * (1 - STEP / ceiling)
     reached = [number for number, each in enumerate(extremes) if beyond(each, level)]
-    lying = beyond(signal[reached[0] * size : (reached[-1] + 1) * size], level)
+    lying = _beyond(signal[reached[0] * size : (reached[-1] + 1) * size], level, unit)
     count = np.count_nonzero(lying)
     if count < FLAT or count == len(signal):
         return 0
     runs = _runs(lying)
     flat = int(runs.sum())
-    if ceiling < FULL_SCALE:
-        near = np.count_nonzero(beyond(signal, SHOULDER * extreme))
-        if len(runs) < REPEATED or flat < CROWDED * near:
+    if flat and ceiling < FULL_SCALE:
+        few = len(runs) < REPEATED
+        if few or flat < CROWDED * np.count_nonzero(_beyond(signal, SHOULDER * extreme, unit)):
             return 0
     return flat
+
+
+def _beyond(signal: NDArray, level: float, unit: float) -> NDArray[np.bool_]:
+    """Which samples are as far from zero as a level of one sign, or farther."""
+    if unit != 1.0:  # the first whole number that is so as float32
+        level = (math.ceil if level > 0 else math.floor)(float(np.float32(level)) / unit)
+    return np.asarray(signal >= level if level > 0 else signal <= level)
 
 
 def _runs(lying: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Lengths of the runs of true values that are long enough to be a flat top."""
     where = np.flatnonzero(lying)
-    starts = np.flatnonzero(np.diff(where, prepend=-2) != 1)
-    lengths = np.diff(starts, append=len(where))
+    starts = np.flatnonzero(where[1:] - where[:-1] != 1) + 1
+    edges = np.concatenate(([0], starts, [len(where)]))
+    lengths = edges[1:] - edges[:-1]
     return np.asarray(lengths[lengths >= FLAT])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import soxr
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from metrics.recording import LARGEST, Measured, measure
+from metrics.recording import LARGEST, Measured, measure, measure_pcm
 from pipelines.untrusted import Metered, refuse_bomb
 
 Signal = NDArray[np.float64]
@@ -38,6 +39,9 @@ LATE = 0.5  # s that a stretch may end after the recording, as Kaldi's extract-s
 # libsndfile's names of the formats that every reader of WebDatasets knows, and their suffixes.
 KEPT = {"WAV": "wav", "WAVEX": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
 SIXTEEN_BIT = {"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"}
+# The header of a WAV file of nothing but samples: RIFF, length, WAVE and fmt, 16, format (1: PCM),
+# channels, rate, bytes a second, bytes of all channels together, bits, data, length.
+_PLAIN_WAV = struct.Struct("<4sI8sIHHIIHH4sI")
 _SHORTER = re.compile(
     r"^\s*(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
@@ -98,6 +102,8 @@ def decode(
     "unreadable" | "out_of_range" | "segment_outside"). Without a stretch the whole file is read,
     and its length checked.
     """
+    if isinstance(data, bytes) and (plain := _plain_wav(data)):
+        return _taken(data, plain, start, end)
     stream = Metered(io.BytesIO(data) if isinstance(data, bytes) else data)
     with _opened(stream) as file:
         bits = 16 if file.subtype in SIXTEEN_BIT else 24
@@ -119,8 +125,9 @@ def decode(
 
 
 class _Onward(soundfile.SoundFile):
-    """A file read from front to back. soundfile would seek to where it is after every block, which
-    costs FLAC reads, and MP3 the exact samples, while libmpg123 complains on the terminal.
+    """A file read or written from front to back. soundfile would seek to where it is after every
+    block, which costs FLAC reads, and MP3 the exact samples, while libmpg123 complains on the
+    terminal.
     """
 
     def seekable(self) -> bool:
@@ -157,8 +164,36 @@ class Header:
     suffix: str | None  # of its format, if it is one that may be kept as it is
 
 
+def _plain_wav(data: bytes) -> Header | None:
+    """What a WAV file of 16 bits says of itself where it is so plain that there is nothing for
+    libsndfile to find out: no chunk but two, each exactly as long as it should be. None for every
+    other file. (Most corpora are such files; their samples then are taken where they lie.)
+    """
+    if len(data) <= _PLAIN_WAV.size:
+        return None
+    found = _PLAIN_WAV.unpack_from(data)
+    channels, rate, size = found[5], found[6], len(data) - _PLAIN_WAV.size
+    expected = (b"RIFF", len(data) - 8, b"WAVEfmt ", 16, 1, channels, rate, 2 * channels * rate,
+                2 * channels, 16, b"data", size)  # fmt: skip
+    if found != expected or not 1 <= channels <= CHANNELS or size % (2 * channels):
+        return None
+    if not RATES[0] <= rate <= RATES[1] or not storable(rate) or size > 2 * MOST:
+        return None
+    return Header(size // (2 * channels), rate, channels, "wav")
+
+
+def _taken(data: bytes, plain: Header, start: float | None, end: float | None) -> Recording:
+    """The samples of a plain WAV file, or a stretch of them, where they lie: nobody writes them."""
+    pcm = np.frombuffer(data, "<i2", offset=_PLAIN_WAV.size).reshape(-1, plain.channels)
+    span = _span(start, end, plain.sample_rate, plain.frames) or (0, plain.frames)
+    samples = pcm[slice(*span)].astype(np.int16, copy=False)
+    return Recording(samples, plain.sample_rate, 16, plain.suffix)
+
+
 def header(data: bytes | BinaryIO) -> Header:
     """A file's own words; BadAudio where it has none that make sense."""
+    if isinstance(data, bytes) and (plain := _plain_wav(data)):
+        return plain
     with _opened(Metered(io.BytesIO(data) if isinstance(data, bytes) else data)) as file:
         notes, suffix = file.extra_info, KEPT.get(file.format)
         found = Header(file.frames, file.samplerate, file.channels, suffix)
@@ -334,17 +369,25 @@ def encode_flac(signal: NDArray, sample_rate: int, bits: int = 16) -> Encoded:
     many bits.
     """
     pcm, clipped = quantise(signal, bits)
-    file = io.BytesIO()
-    soundfile.write(file, pcm, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    pcm = np.ascontiguousarray(pcm)
+    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
     return Encoded(
-        data=file.getvalue(),
+        data=_flac(pcm, sample_rate, bits, channels),
         content=_content(pcm, sample_rate, bits),
         frames=len(pcm),
-        channels=1 if pcm.ndim == 1 else pcm.shape[1],
+        channels=channels,
         clipped=clipped,
         measured=_measure(pcm, sample_rate),
-        heard=bool(pcm.any()),
+        heard=_peak(pcm) > 0,
     )
+
+
+def _flac(pcm: NDArray, sample_rate: int, bits: int, channels: int) -> bytes:
+    file = io.BytesIO()
+    kind = (file, "w", sample_rate, channels, f"PCM_{bits}")
+    with _Onward(*kind, format="FLAC") as sink:
+        sink.buffer_write(pcm, "int16" if bits == 16 else "int32")
+    return file.getvalue()
 
 
 def keep(data: bytes, recording: Recording) -> Encoded:
@@ -357,7 +400,7 @@ def keep(data: bytes, recording: Recording) -> Encoded:
         channels=recording.channels,
         suffix=recording.suffix or "",
         measured=_measure(pcm, recording.sample_rate),
-        heard=bool(np.abs(to_float(pcm)).max() >= 2.0**-recording.bits),
+        heard=_peak(pcm) >= 2.0**-recording.bits,
     )
 
 
@@ -369,17 +412,23 @@ def keep_unheard(data: bytes, found: Header) -> Encoded:
 
 def _measure(pcm: NDArray, sample_rate: int) -> Measured:
     """Levels, loudness, clipping, silence and bandwidth; float32 holds 24 bits."""
+    if pcm.dtype == np.float64:
+        return measure(pcm.astype(np.float32), sample_rate)
+    return measure_pcm(pcm, sample_rate)
+
+
+def _peak(pcm: NDArray) -> float:
+    """The largest magnitude, full scale 1; 0 where there is no sample."""
     scale = {"int16": 2.0**-15, "int32": 2.0**-31}.get(pcm.dtype.name, 1.0)
-    samples = pcm.astype(np.float32)
-    samples *= np.float32(scale)
-    return measure(samples, sample_rate)
+    return scale * max(-float(pcm.min(initial=0)), float(pcm.max(initial=0)))
 
 
 def _content(pcm: NDArray, sample_rate: int, bits: int) -> str:
     """Digest of rate, bits, channels and samples; equal sounds, equal digests."""
     channels = pcm.size // max(len(pcm), 1)
     found = blake3(f"{sample_rate} {bits} {channels}\n".encode())
-    found.update(pcm.astype(pcm.dtype.newbyteorder("<"), copy=False).tobytes())
+    plain = np.ascontiguousarray(pcm, pcm.dtype.newbyteorder("<"))
+    found.update(plain.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 

@@ -33,7 +33,9 @@ class Originals:
 
     def __init__(self, folder: str, *, follow_links: bool = False) -> None:
         self._folder = folder
+        self._absolute = os.path.abspath(folder)  # noqa: PTH100
         self._root = os.path.realpath(folder)
+        self._real: dict[str, str] = {}  # folders below, and where their links lead
         self._follow_links = follow_links
         self._groups: OrderedDict[tuple[str, str, int], pa.ChunkedArray] = OrderedDict()
 
@@ -42,7 +44,7 @@ class Originals:
         cannot be looked at. A Parquet cell's bytes are not known: its file's are shared evenly.
         """
         try:
-            found = Path(self._folder, path_of(sound)).stat()
+            found = os.stat(os.path.join(self._folder, path_of(sound)))  # noqa: PTH116, PTH118
         except (OSError, ValueError):  # not there, too long a name, no permission, a NUL in it
             return None, None
         if not S_ISREG(found.st_mode):
@@ -56,7 +58,7 @@ class Originals:
         """
         path = path_of(sound)
         try:
-            where = self._inside(path)
+            where = Path(self._inside(path))
             found = where.stat()
             if not S_ISREG(found.st_mode):  # opening a pipe would wait, reading a device never end
                 raise BadAudio("missing_file", f"{path!r} is a folder, a pipe or a device, no file")
@@ -74,22 +76,29 @@ class Originals:
         except ValueError as error:
             raise BadAudio("missing_file", f"{path!r} cannot be a file's name: {error}") from error
 
-    def _inside(self, path: str) -> Path:
+    def _inside(self, path: str) -> str:
         """The place of a path, which must lie below the corpus's folder."""
-        plain = os.path.normpath(Path(os.path.abspath(self._folder), path))  # noqa: PTH100
-        real = os.path.realpath(plain)
-        lexical = _below(plain, os.path.abspath(self._folder)) or _below(plain, self._root)  # noqa: PTH100
-        if not lexical:
+        plain = os.path.normpath(os.path.join(self._absolute, path))  # noqa: PTH118
+        if not _below(plain, self._absolute) and not _below(plain, self._root):
             raise BadAudio(
                 "outside_corpus",
                 f"{path!r} leads out of the corpus: name the folder that holds it as `folder`",
             )
-        if not self._follow_links and not _below(real, self._root):
+        if not self._follow_links and not _below(self._resolved(plain), self._root):
             raise BadAudio(
                 "outside_corpus",
                 f"{path!r} is a link out of the corpus: `follow_links: true` allows it",
             )
-        return Path(plain)
+        return plain
+
+    def _resolved(self, plain: str) -> str:
+        """Where a path leads, links followed; a folder is asked once, not for each of its files."""
+        if os.path.islink(plain):  # noqa: PTH114
+            return os.path.realpath(plain)
+        folder, name = os.path.split(plain)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], name)  # noqa: PTH118
 
     def _cell(self, where: Path, sound: InTable) -> bytes:
         column = self._column(where, sound)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.audio import BadAudio
@@ -44,17 +44,14 @@ def plan(
         size = sizes(job.entries, job.treatment, job.originals)
     parts = []
     for shard, entries in place(name, job.entries, cutting, homes, size):
-        facts = [_facts(entry, stamps) for entry in entries]
-        inputs = digest(["prepare", VERSION, job.corpus, asdict(job.treatment), facts])
-        seconds = sum(_seconds(entry, stamps) for entry in entries)
+        seen = [[stamps.of(sound) for sound in sounds(entry).values()] for entry in entries]
+        facts = list(zip(entries, seen, strict=True))
+        inputs = digest(["prepare", VERSION, job.corpus, job.treatment, facts])
+        seconds = sum(_seconds(entry, found) for entry, found in facts)
         # Compressed, so that the launcher does not hold a million clips' references while it waits.
         payload = zlib.compress(pickle.dumps(replace(job, entries=tuple(entries))))
         parts.append(Part(target, shard, inputs, len(entries), seconds, payload))
     return parts
-
-
-def _facts(entry: Entry, stamps: _Stamps) -> list[Any]:
-    return [asdict(entry), [stamps.of(sound) for sound in sounds(entry).values()]]
 
 
 class _Stamps:
@@ -75,13 +72,13 @@ class _Stamps:
         return [path_of(sound), *self._known[key]]
 
 
-def _seconds(entry: Entry, stamps: _Stamps) -> float:
+def _seconds(entry: Entry, seen: Sequence[Sequence[Any]]) -> float:
     """How long the work on a clip will be, roughly: a stretch's length, else bytes at 16 kHz."""
     if entry.end is not None:
         return entry.end - (entry.start or 0.0)
     if isinstance(entry.audio, InTable):
         return 10.0
-    return sum(stamps.of(sound)[1] or 0 for sound in sounds(entry).values()) / 32_000
+    return sum(size or 0 for _, size, _ in seen) / 32_000
 
 
 def make_shard(part: Part) -> None:

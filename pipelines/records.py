@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 SCHEMA_VERSION = 2  # of every table and sidecar that RealEar writes
@@ -16,8 +17,24 @@ DOMAINS: tuple[Domain, ...] = ("synthetic", "simulated", "real")
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values, equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """JSON with sorted keys and no spaces: equal values, equal text. A record stands for the
+    object of its fields, as `dataclasses.asdict` has it, without the copy.
+    """
+    return _CANONICAL.encode(value)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _names(record.__class__)}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_fields
+)
 
 
 def digest(value: Any) -> str:

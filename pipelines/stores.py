@@ -14,7 +14,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -101,6 +101,18 @@ def publish(local_file: str, target: str) -> None:
     with Path(local_file).open("rb") as file:
         os.fsync(file.fileno())
     os.replace(local_file, target)  # noqa: PTH105 (the plain call is the point here)
+
+
+def hasten(file: BinaryIO, offset: int, length: int) -> None:
+    """Have the disk begin with bytes just written, so that the flush at the end finds little left.
+
+    Advice: where the system takes none, the flush waits for all of them.
+    """
+    if hasattr(os, "posix_fadvise"):
+        file.flush()
+        # Linux takes "not needed" of bytes not yet on the disk as "write them now", and keeps them.
+        with suppress(OSError):  # no file of a disk, or one whose system will not be advised
+            os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def write_bytes(target: str, data: bytes) -> None:

@@ -12,9 +12,10 @@ the labels, and `{path}`, `{folder}`, `{file}`, `{stem}` of the recording.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
@@ -75,9 +76,9 @@ class Files(Corpus):
         yield from self._without_recording(table)
 
     def _entry(self, path: str, labels: dict[str, str], table: dict[str, str] | None) -> Entry:
-        place = PurePosixPath(path)
-        fields = {**labels, "path": path, "file": place.name, "stem": place.stem}
-        fields["folder"] = str(place.parent)
+        folder, _, name = path.rpartition("/")
+        fields = {**labels, "path": path, "file": name, "stem": _without_suffix(name)}
+        fields["folder"] = folder or "."
         key = sound_key(self._name(path))
         text, fault = self._text(key, path, labels, table)
         speaker = self._fill(self.speaker, fields) or labels.get("speaker")
@@ -96,8 +97,7 @@ class Files(Corpus):
     def _name(self, path: str) -> str:
         """The recording's name below the folder that the pattern fixes, without its suffix."""
         fixed = self.audio.split("{")[0].split("*")[0].rpartition("/")[0]
-        relative = PurePosixPath(path).relative_to(fixed) if fixed else PurePosixPath(path)
-        return relative.with_suffix("").as_posix()
+        return _without_suffix(path[len(fixed) + 1 :] if fixed else path)
 
     def _fill(self, template: str | None, fields: Mapping[str, str]) -> str | None:
         if template is None:
@@ -153,6 +153,10 @@ class Files(Corpus):
             key = sound_key(name)
             fault = Failure(key, "prepare", "missing_file", f"{name!r} is in the table only")
             yield Entry(key=key, audio="", fault=fault)
+
+
+def _without_suffix(path: str) -> str:
+    return os.path.splitext(path)[0]  # noqa: PTH122 (a million names, no Path for each)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -13,6 +13,7 @@ from pipelines import stores
 from pipelines.records import RealEarError
 
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes
+HASTE = 1 << 23  # bytes written before the disk is told to begin with them
 RECORD = tarfile.RECORDSIZE  # 10,240 bytes: a tar's length is a multiple of it
 
 
@@ -26,16 +27,21 @@ class Member:
 
 
 class TarWriter:
-    """Append samples to an open file; the result depends on the samples alone."""
+    """Append samples to an open file on a disk; the result depends on the samples alone."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offset = 0
+        self._hastened = 0
         self._sha256 = hashlib.sha256()
 
     def write(self, key: str, members: Mapping[str, bytes]) -> list[Member]:
         """Write one sample, members sorted by name; say where each of them lies."""
-        return [self._append(key, name, members[name]) for name in sorted(members)]
+        written = [self._append(key, name, members[name]) for name in sorted(members)]
+        if self._offset - self._hastened >= HASTE:
+            stores.hasten(self._file, self._hastened, self._offset - self._hastened)
+            self._hastened = self._offset
+        return written
 
     def _append(self, key: str, name: str, data: bytes) -> Member:
         self._put(header(f"{key}.{name}", len(data)))
