@@ -248,14 +248,13 @@ def _listen(signal: NDArray, tables: _Tables, unit: float) -> _Heard:
 
 
 def _chunk(signal: NDArray, tables: _Tables, every: int, unit: float) -> _Heard:
-    with np.errstate(over="ignore"):  # what overflows is refused with the infinite
-        samples = np.ascontiguousarray(signal, np.float32)
+    samples = _single(signal)
     ranged = samples if unit == 1.0 else signal  # integers are compared four times as fast
     low, high = unit * float(ranged.min(initial=0)), unit * float(ranged.max(initial=0))
     if not (low >= -LARGEST and high <= LARGEST):
         raise ValueError(f"expected samples within ±1, found them from {low:g} to {high:g}")
     if unit != 1.0:
-        samples *= np.float32(unit)
+        samples *= np.float32(unit)  # a power of two: exact
     blocks, whole = len(samples) // tables.block, len(samples) // tables.frame
     frames = samples[: whole * tables.frame].reshape(whole, tables.frame)
     squares = np.vecdot(frames, frames).astype(np.float64)
@@ -279,6 +278,14 @@ def _chunk(signal: NDArray, tables: _Tables, every: int, unit: float) -> _Heard:
         spectrum=spectrum,
         windows=-(-blocks // every),
     )
+
+
+def _single(signal: NDArray) -> NDArray[np.float32]:
+    """Samples as float32, contiguous, a copy where they are not so already."""
+    if signal.dtype != np.float64:
+        return np.ascontiguousarray(signal, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused with the infinite
+        return np.ascontiguousarray(signal, np.float32)
 
 
 def _hann(parts: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -358,12 +358,14 @@ class Encoded:
     channels: int
     suffix: str = "flac"
     clipped: int = 0  # samples beyond full scale, cut on encoding
-    measured: Measured | None = None  # None: the bytes were kept unheard
+    measured: Measured | None = None  # None: the bytes were kept unheard, or nobody will ask
     heard: bool = True  # whether any sample differs from zero
 
 
-def encode_flac(signal: NDArray, sample_rate: int, bits: int = 16) -> Encoded:
-    """Encode (time,) or (time, channels) as FLAC of 16 or 24 bits.
+def encode_flac(
+    signal: NDArray, sample_rate: int, bits: int = 16, *, measured: bool = True
+) -> Encoded:
+    """Encode (time,) or (time, channels) as FLAC of 16 or 24 bits; measure it unless told not to.
 
     Float64 in [-1, 1), or integers as `Recording.pcm` holds them; lossless for what came from as
     many bits.
@@ -377,7 +379,7 @@ def encode_flac(signal: NDArray, sample_rate: int, bits: int = 16) -> Encoded:
         frames=len(pcm),
         channels=channels,
         clipped=clipped,
-        measured=_measure(pcm, sample_rate),
+        measured=_measure(pcm, sample_rate) if measured else None,
         heard=_peak(pcm) > 0,
     )
 

@@ -9,17 +9,18 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from models import neural
 from pipelines import engines, guard, progress, stores
 from pipelines.engines import Engine
-from pipelines.predict import Handling
 from pipelines.records import LostWork, Part, RealEarError
 from pipelines.shards import sidecars
+
+if TYPE_CHECKING:  # models and metrics take a quarter of a second that preparing can do without
+    from pipelines.predict import Handling
 
 Work = Callable[[Part], None]
 
@@ -55,7 +56,7 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
             f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
             f"reports success, e.g. {lost[0]}: run the same command again"
         )
-    if isinstance(work, Handling):
+    if not callable(work):
         from pipelines.inference import told  # it has been imported for the work itself
 
         progress.say(told(result))
@@ -95,7 +96,9 @@ def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: E
     if engine.is_local:
         little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
         most = min(engine.workers, len(todo))
-        if isinstance(work, Handling) and work.device == "cuda":
+        if not callable(work) and work.device == "cuda":
+            from models import neural
+
             most = min(most, max(1, neural.gpus()))  # a model a GPU, not a model a core
         engine = replace(engine, workers=1 if little else most)
     runner = engines.runner(engine, _modules(work))
@@ -106,7 +109,7 @@ def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: E
 
 def _modules(work: Work | Handling) -> list[str]:
     """What workers are to import before they are forked: ours only, no model of somebody's own."""
-    modules = ["pipelines.inference"] if isinstance(work, Handling) else [work.__module__]
+    modules = [work.__module__] if callable(work) else ["pipelines.inference"]
     return [name for name in modules if name.startswith("pipelines.")]
 
 
@@ -128,7 +131,7 @@ class DoParts(beam.PTransform):
             | "List the lanes" >> beam.Create(lanes)
             | "Parts of a lane" >> beam.FlatMap(_in_order)
         )
-        if isinstance(self._work, Handling):
+        if not callable(self._work):
             from pipelines.inference import ask  # brings torch in, which no other step needs
 
             return parts | "Ask the model" >> ask(self._work)

@@ -75,7 +75,7 @@ def store(
             channels = entry.channel if one and entry.channel is not None else treatment.channels
             signal = audio.pick(recording, channels)
             resampled = audio.resample_pcm(signal, recording.sample_rate, rate)
-            stored[role] = audio.encode_flac(resampled, rate, bits)
+            stored[role] = audio.encode_flac(resampled, rate, bits, measured=role == HEARD)
         if role == HEARD and not stored[role].heard:
             raise BadAudio("silent", f"every sample is zero at {bits} bits")
     return stored, rate

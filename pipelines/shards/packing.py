@@ -180,7 +180,7 @@ def _store(writer: TarWriter, sample: Sample, shard: str) -> Row:
     encoded = {
         role: sound
         if isinstance(sound, Encoded)
-        else audio.encode_flac(sound, sample.sample_rate, sample.bits)
+        else audio.encode_flac(sound, sample.sample_rate, sample.bits, measured=role == HEARD)
         for role, sound in sample.sounds.items()
     }
     known = said_of(sample)

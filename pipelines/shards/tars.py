@@ -64,6 +64,8 @@ class TarWriter:
 
 _PLAIN = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
 _NAME, _SIZE, _SUM = 100, slice(124, 135), slice(148, 156)  # where ustar has them
+# Of all bytes but name and size, where the sum itself counts as eight spaces.
+_PLAIN_SUM = sum(_PLAIN) - sum(_PLAIN[_SIZE]) - sum(_PLAIN[_SUM]) + 8 * ord(" ")
 
 
 def header(name: str, size: int) -> bytes:
@@ -79,8 +81,8 @@ def header(name: str, size: int) -> bytes:
     found = bytearray(_PLAIN)
     found[: len(encoded)] = encoded
     found[_SIZE] = b"%011o" % size
-    found[_SUM] = b" " * 8  # what the sum is taken with
-    found[_SUM] = b"%06o\0 " % sum(found)
+    total = _PLAIN_SUM + sum(encoded) + sum(found[_SIZE])
+    found[_SUM] = b"%06o\0 " % total
     return bytes(found)
 
 
