@@ -13,7 +13,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.recording import Measured, measure
+from metrics.recording import Measured, measure, measure_pcm
 from tests.metrics.conftest import recordings_folder
 
 RATE = 16_000
@@ -314,6 +314,30 @@ def test_samples_that_are_none_are_refused(bad, place):
 def test_what_is_no_recording_is_refused(samples, rate, error, words):
     with pytest.raises(error, match=words):
         measure(samples, rate)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize("peak", [0.0, 0.05, 0.3, 0.99, 3.0])
+@pytest.mark.parametrize(("seconds", "channels"), [(0.05, 1), (0.7, 2), (9.3, 1)])
+def test_integers_are_measured_as_the_samples_that_they_stand_for(bits, peak, seconds, channels):
+    size = round(seconds * RATE)
+    sound = np.stack([speechlike(size / RATE, seed=n) for n in range(channels)], axis=1)
+    top = 2 ** (bits - 1)
+    scaled = np.rint(sound * (peak / np.abs(sound).max()) * top)
+    ceiling = 0.4 * top if peak == 0.99 else top - 1  # once clipped and then turned down
+    values = np.clip(scaled, -top, ceiling).astype(np.int32)
+    pcm = values.astype(np.int16) if bits == 16 else values << 8
+    expected = measure((values / top).astype(np.float32), RATE)
+    assert measure_pcm(pcm, RATE) == expected
+    assert measure_pcm(np.asfortranarray(pcm), RATE) == expected
+    assert (expected.clipping > 0) == (peak in (0.99, 3.0))
+
+
+def test_integers_without_samples_and_of_other_sizes():
+    assert measure_pcm(np.zeros(0, np.int16), RATE) == NOTHING
+    assert measure_pcm(np.full(1, -(1 << 14), np.int16), RATE).peak_dbfs == -6.02
+    with pytest.raises(TypeError, match="int16 or int32, found int64"):
+        measure_pcm(np.zeros(10, np.int64), RATE)
 
 
 def test_precision_and_layout_of_memory_do_not_matter():

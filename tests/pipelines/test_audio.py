@@ -47,6 +47,15 @@ def reason(data: bytes) -> str:
     return caught.value.reason
 
 
+def outcome(data, *stretch: float | None) -> tuple:
+    """What comes of decoding: rate, bits, suffix and samples, or the reason why not."""
+    try:
+        found = audio.decode(data, *stretch)
+    except BadAudio as error:
+        return (error.reason,)
+    return found.sample_rate, found.bits, found.suffix, found.pcm.dtype, found.pcm.tolist()
+
+
 # Decoding
 
 
@@ -57,6 +66,38 @@ def test_lossless_formats_decode_to_the_very_samples(form, subtype):
     found = audio.decode(encoded(pcm, form, subtype))
     assert (found.sample_rate, found.bits) == (RATE, bits)
     np.testing.assert_array_equal(found.samples, pcm[:, None])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    channels=st.integers(1, 9),
+    frames=st.integers(0, 50),
+    rate=st.sampled_from([999, 1_000, 8_000, 44_100, 70_001, 96_000, 384_000, 400_000]),
+    start=st.none() | st.floats(0, 0.01),
+    end=st.none() | st.floats(0, 0.01),
+)
+def test_plain_wav_is_what_libsndfile_makes_of_it(channels, frames, rate, start, end):
+    pcm = np.random.default_rng(frames).integers(-(1 << 15), 1 << 15, (frames, channels), np.int16)
+    data = encoded(pcm, "WAV", "PCM_16", rate)
+    # Only bytes are looked at as plain: a stream goes to libsndfile.
+    assert outcome(data, start, end) == outcome(io.BytesIO(data), start, end)
+    if len(found := outcome(data)) > 1:
+        assert found[-1] == pcm.tolist()
+        assert audio.header(data) == audio.header(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("place", range(44))
+def test_a_header_that_is_not_quite_plain_is_libsndfiles(place):
+    for value in (0, 1, 2, 3, 16, 32, 255):
+        data = bytearray(wav(samples=60))
+        data[place] = value
+        assert outcome(bytes(data)) == outcome(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"LIST\4\0\0\0INFO", b"\1\2"])
+def test_what_lies_behind_the_samples_is_no_sound(behind):
+    data = wav(samples=60) + behind
+    assert outcome(data) == outcome(io.BytesIO(data)) == outcome(wav(samples=60))
 
 
 @pytest.mark.parametrize(("form", "subtype"), LOSSY)
@@ -196,6 +237,14 @@ def test_content_is_of_rate_and_samples_not_of_bytes():
     others = {audio.encode_flac(noise(), 8_000).content, audio.encode_flac(louder, RATE).content,
               audio.encode_flac(noise(), RATE, 24).content}  # fmt: skip
     assert len({content, *others}) == 4
+
+
+def test_what_nobody_asks_for_is_not_measured():
+    measured, plain = (audio.encode_flac(noise(), RATE, measured=asked) for asked in (True, False))
+    assert (measured.data, measured.content) == (plain.data, plain.content)
+    assert measured.measured is not None
+    assert plain.measured is None
+    assert plain.heard
 
 
 def test_what_goes_beyond_full_scale_is_cut_and_counted():

@@ -107,6 +107,20 @@ def test_links_lead_out_only_where_that_is_allowed(corpora, tmp_path):
     assert refused(followed) == {"circle": "unreadable", "nowhere": "missing_file"}
 
 
+def test_a_folder_that_leads_out_is_told_for_each_of_its_files(corpora, tmp_path):
+    (tmp_path / "outside").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "outside" / name).write_bytes(b"secret")
+    corpora.wav("in/good.wav")
+    (corpora.folder / "out").symlink_to(tmp_path / "outside")
+    (corpora.folder / "in" / "link.wav").symlink_to("good.wav")
+    originals = Originals(str(corpora.folder))
+    for name in ("a.wav", "b.wav", "a.wav"):
+        with pytest.raises(BadAudio, match="is a link out of the corpus"):
+            originals.open(f"out/{name}")
+    assert originals.open("in/link.wav") == originals.open("in/good.wav")
+
+
 def test_the_corpus_itself_may_be_a_link(corpora, tmp_path):
     corpora.wav("sub/a.wav")
     link = tmp_path / "link"

@@ -1,6 +1,7 @@
 """Publication: what stands under its final name is whole."""
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -55,6 +56,16 @@ def test_who_reads_meanwhile_reads_the_old_file_whole(tmp_path):
         stores.write_bytes(target, b"new")
         assert reader.read() == b"old"
     assert stores.read_bytes(target) == b"new"
+
+
+def test_the_disk_is_told_to_begin_and_nothing_is_lost(tmp_path):
+    with stores.partial(str(tmp_path / "a")) as name, Path(name).open("wb") as file:
+        file.write(b"x" * 10_000)
+        stores.hasten(file, 0, 10_000)
+        assert Path(name).stat().st_size == 10_000  # it has left our own buffer
+        file.write(b"y")
+    assert (tmp_path / "a").read_bytes() == b"x" * 10_000 + b"y"
+    stores.hasten(io.BytesIO(), 0, 1)  # no disk to tell
 
 
 def test_nothing_stands_under_the_name_before_the_end(tmp_path):
