@@ -58,15 +58,15 @@ class Originals:
         """
         path = path_of(sound)
         try:
-            where = self._inside(path)
-            found = os.stat(where)  # noqa: PTH116
+            where = Path(self._inside(path))
+            found = where.stat()
             if not S_ISREG(found.st_mode):  # opening a pipe would wait, reading a device never end
                 raise BadAudio("missing_file", f"{path!r} is a folder, a pipe or a device, no file")
             if isinstance(sound, InTar):
-                return _member(Path(where), sound, found.st_size)
+                return _member(where, sound, found.st_size)
             if isinstance(sound, InTable):
-                return self._cell(Path(where), sound)
-            return Path(where).open("rb") if found.st_size > IN_MEMORY else _whole(where)
+                return self._cell(where, sound)
+            return where.open("rb") if found.st_size > IN_MEMORY else _whole(where)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadAudio("missing_file", f"no file at {path!r}") from error
         except OSError as error:
@@ -130,8 +130,8 @@ def _below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _whole(where: str) -> bytes:
-    with open(where, "rb", buffering=0) as file:  # noqa: PTH123 (no Path for each of a million)
+def _whole(where: Path) -> bytes:
+    with where.open("rb", buffering=0) as file:
         return file.read()
 
 

@@ -2,13 +2,16 @@
 
 The corpus is made here: clips of 3 to 15 s at 16 kHz that compress like speech. Everybody's modules
 are imported before; the start of our workers and of the peers' pool counts, and so do the digests,
-measurements and the index that only we make. The files are in the page cache.
+measurements and the index that only we make. The files are in the page cache, and the disk is idle
+when a clock starts. What we write is on the disk when ours stops; of the peers that is true only of
+the one that says so. How long ours takes for next to nothing (two clips a worker) stands by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import statistics
 import subprocess
 import sys
@@ -62,6 +65,7 @@ def ours(folder: Path, workers: int, **options: Any) -> float:
     engine = Engine(workers=workers)
     forkserver.stop()
     with tempfile.TemporaryDirectory() as out, contextlib.redirect_stderr(io.StringIO()):
+        os.sync()
         started = time.perf_counter()
         engines.begin(engine)
         make.make("bench", config, Workspace(out), engine, {})
@@ -71,6 +75,7 @@ def ours(folder: Path, workers: int, **options: Any) -> float:
 def timed(work: Callable[[Path, Path], object], folder: Path) -> float:
     """A peer's way of writing what is in a folder into shards; seconds."""
     with tempfile.TemporaryDirectory() as out:
+        os.sync()
         started = time.perf_counter()
         work(folder, Path(out))
         return time.perf_counter() - started
@@ -81,6 +86,13 @@ def tar(folder: Path, out: Path) -> None:
     subprocess.run(
         ["tar", "cf", str(out / "all.tar"), str(folder)], check=True, capture_output=True
     )
+
+
+def tar_on_disk(folder: Path, out: Path) -> None:
+    """The same, and the file is on the disk."""
+    tar(folder, out)
+    with (out / "all.tar").open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def tarwriter_bytes(folder: Path, out: Path) -> None:
@@ -149,42 +161,57 @@ def peak_megabytes(folder: Path, clips: int) -> float:
     return int(ended.stdout) / 1024
 
 
+def peers() -> dict[str, Callable[[Path, Path], object]]:
+    """Who else writes shards, by name: three that keep bytes, then those that write FLAC."""
+    found: dict[str, Callable[[Path, Path], object]] = {
+        "tar cf": tar,
+        "tar cf and fsync": tar_on_disk,
+        "webdataset TarWriter, bytes": tarwriter_bytes,
+        "soundfile + TarWriter, FLAC": tarwriter_flac,
+    }
+    try:
+        import lhotse  # noqa: F401
+    except ImportError:
+        print("lhotse is not installed: `pip install lhotse` adds its Shar to this list")
+        return found
+    return {**found, "lhotse Shar, FLAC, 2 jobs": shar}
+
+
+def compare(folder: Path) -> None:
+    """Everybody over the files of a folder, in turns."""
+    others = peers()
+    keep = {"format": "original"}
+    modes: dict[str, tuple[int, dict[str, Any]]] = {
+        "re-encode, 2 workers": (2, {}),
+        "re-encode, 1 worker": (1, {}),
+        "originals, decoded, 2 workers": (2, keep),
+        "originals, headers only, 2 workers": (2, {**keep, "check": "headers"}),
+        "start and end, 2 workers": (2, {"limit": 4, "shards": 2}),
+    }
+    times: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, work in others.items():
+            times.setdefault(name, []).append(timed(work, folder))
+        for name, (workers, options) in modes.items():
+            times.setdefault(name, []).append(ours(folder, workers, **options))
+    for name, found in times.items():
+        print(f"{name:<46} {statistics.median(found):6.2f} s", flush=True)
+    for mode in list(modes)[:2]:
+        for peer in list(others)[3:]:
+            ratio(mode, peer, times[mode], times[peer])
+    for mode in list(modes)[2:4]:
+        for peer in list(others)[:3]:
+            ratio(mode, peer, times[mode], times[peer])
+
+
 def main() -> None:
     """Every comparison, a line each."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         size = corpus(folder, CLIPS, (3.0, 15.0))
         print(f"\nsharding {CLIPS} clips, {size / 1e9:.2f} GB of WAV, workers' start included\n")
-        peers: dict[str, Callable[[Path, Path], object]] = {
-            "tar cf": tar,
-            "webdataset TarWriter, bytes": tarwriter_bytes,
-            "soundfile + TarWriter, FLAC": tarwriter_flac,
-        }
-        try:
-            import lhotse  # noqa: F401
-
-            peers["lhotse Shar, FLAC, 2 jobs"] = shar
-        except ImportError:
-            print("lhotse is not installed: `pip install lhotse` adds its Shar to this list")
-        modes: dict[str, tuple[int, dict[str, str]]] = {
-            "re-encode, 2 workers": (2, {}),
-            "re-encode, 1 worker": (1, {}),
-            "originals, decoded, 2 workers": (2, {"format": "original"}),
-            "originals, headers only, 2 workers": (2, {"format": "original", "check": "headers"}),
-        }
-        times: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            for name, work in peers.items():
-                times.setdefault(name, []).append(timed(work, folder))
-            for name, (workers, options) in modes.items():
-                times.setdefault(name, []).append(ours(folder, workers, **options))
+        compare(folder)
         random_reading(folder)
-        for mode in list(modes)[:2]:
-            for peer in list(peers)[2:]:
-                ratio(mode, peer, times[mode], times[peer])
-        for mode in list(modes)[2:]:
-            for peer in list(peers)[:2]:
-                ratio(mode, peer, times[mode], times[peer])
     with tempfile.TemporaryDirectory() as made:
         corpus(Path(made), 20_000, (0.2, 0.4))
         small, large = (peak_megabytes(Path(made), clips) for clips in (2_000, 20_000))
