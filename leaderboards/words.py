@@ -178,7 +178,7 @@ def _conditions(section: Section) -> list[str]:
         failed[MOST_TOLD:] = [f"{more:,} more results have failed clips: the tables count them."]
     mixed = "Scored by different metric specs, set side by side as asked: differences may be the "
     asked = f"{mixed}metric's own." if section.comparison.mixed else ""
-    blind = [*_trust_beyond(section), *_foreign(section)]
+    blind = [_card(section.calibration), *_trust_beyond(section), *_foreign(section)]
     return [order, *blind, asked, *failed, *_unsliced(section)]
 
 
@@ -221,6 +221,22 @@ def _trust(section: Section) -> Iterator[str]:
 def share(value: float) -> str:
     """A share as whole per cent: `87 %`."""
     return f"{100 * value:.0f} %"
+
+
+def _card(found: Calibration | None) -> str:
+    """What an estimator's maker measured, if its card says so."""
+    card = (found.card or {}) if found else {}
+    told = {"bias_db": "bias {:+.1f}", "pearson": "r {:.2f}", "clips": "{:,} clips"}
+    facts = [text.format(card[name]) for name, text in told.items() if _is_number(card.get(name))]
+    if found is None or not _is_number(card.get("mae_db")):
+        return ""
+    beside = f" ({', '.join(facts)})" if facts else ""
+    off = _clean(f"{card['mae_db']:.1f} dB on average{beside}")
+    return f"Where it was calibrated, {found.estimator} is off by {off}."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _trust_beyond(section: Section) -> Iterator[str]:

@@ -208,6 +208,7 @@ def _origin(cell: Cell) -> Origin:
         ("Predictions", asked.chain),
         ("Dataset content", card.content),
         ("Task", f"{asked.task}, version {tasks.get(asked.task).version}"),
+        *(("Judged by", judge.called(spec)) for spec in cell.specs if judge.is_blind(spec)),
     )
     commands = (shlex.join(predicted), shlex.join([*scored, *measured]))
     return Origin(asked.fingerprint, card.name, commands, facts)

@@ -246,6 +246,26 @@ def test_the_finding_says_how_far_off_the_guesses_are(board):
     )
 
 
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        (None, ""),
+        ({"pearson": 0.9}, ""),
+        ({"mae_db": "?"}, ""),
+        ({"mae_db": 1.26}, "Where it was calibrated, ear is off by 1.3 dB on average."),
+        (
+            {"mae_db": 1.26, "bias_db": -0.07, "pearson": 0.957, "clips": 2400, "outside": None},
+            "Where it was calibrated, ear is off by 1.3 dB on average (bias −0.1, r 0.96, "
+            "2,400 clips).",
+        ),
+    ],
+)
+def test_a_terminal_tells_the_card_in_a_sentence(table, card, told):
+    asked = replace(APART, blind=replace(APART.blind, card=card))
+    notes = words.notes(section_of([table("a", "pairs", [1.0] * 4)], asked))
+    assert [note for note in notes if "calibrated" in note] == ([told] if told else [])
+
+
 def test_the_files_say_it_too(board):
     import csv
     import io
