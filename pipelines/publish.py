@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import shlex
 import tempfile
@@ -138,7 +139,16 @@ def blind(spec: metrics.MetricSpec, truths: Mapping[str, metrics.MetricSpec]) ->
     if not judge.is_blind(spec):
         return None
     truth, card = truths[spec.hash], judge.estimator(spec).create().calibration
-    return Blind(str(spec.parameters["estimator"]), truth.name, truth.hash, card)
+    return Blind(str(spec.parameters["estimator"]), truth.name, truth.hash, _finite(card))
+
+
+def _finite(value: Any) -> Any:
+    """JSON values without NaN and infinity, which JSON has not: None in their place."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _info(name: str, made: Made) -> DatasetInfo:

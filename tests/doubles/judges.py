@@ -10,6 +10,7 @@ from models.base import Model
 
 CARD = {
     "pearson": 0.93,
+    "spearman": float("nan"),
     "mae": 1.25,
     "per_separator": {"nmf": {"mae": 1.5, "clips": 40}, "<b>mixture</b>": {"mae": 1.0}},
     "reliability": [[-2.0, -1.5, 30], [3.0, 3.25, 40], [8.0, 7.0, 30]],

@@ -296,6 +296,7 @@ def test_the_page_shows_the_card_and_the_curve(judged):
     assert "<b>mixture</b>" not in page
     assert "True synthetic" in page
     assert "<dt>pearson</dt><dd>0.93</dd>" in page
+    assert "<dt>spearman</dt><dd>–</dd>" in page  # not a number
     section = page.partition("Calibration: how far")[2].partition("</details>")[0]
     assert section.count("<svg") == 1
     assert "True SI-SNR, dB" in section
