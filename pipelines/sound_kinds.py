@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -83,10 +83,12 @@ class Captioned(base.Recipe):
 
     Attributes:
         templates: one is drawn for each clip; {label} is its class, {text} its transcript.
+        class_is: "text" makes the transcript the class, as of readings of single words.
         seed: another seed draws other templates.
     """
 
     templates: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_with_places)]
+    class_is: Literal["class", "text"] = "class"
     seed: int = 0
 
 
@@ -95,6 +97,7 @@ class Captioning(base.Row):
 
     key: str
     caption: str
+    name: str | None = None  # of the class, where it is not the clip's own
     sample_rate: int
     seconds: float
     speaker: str | None
@@ -119,6 +122,7 @@ class CaptionedClips(Kind[Captioned, Captioning]):
             Captioning(
                 key=row.key,
                 caption=caption,
+                name=row.text if recipe.class_is == "text" else None,
                 sample_rate=row.sample_rate,
                 seconds=row.seconds,
                 speaker=row.speaker,
@@ -146,7 +150,9 @@ class CaptionedClips(Kind[Captioned, Captioning]):
 
     def sample(self, row: Captioning, stage: Stage) -> Sample:
         """The clip, byte for byte, with its caption."""
-        return captioned(stage.clip(row.key), row.key, row.caption, row.model_dump(mode="json"))
+        more = {} if row.name is None else {"class": row.name}
+        record = row.model_dump(mode="json")
+        return captioned(stage.clip(row.key), row.key, row.caption, record, **more)
 
 
 def _said(recipe: Captioned, row: Row) -> str | None:

@@ -88,6 +88,12 @@ ENTRIES: dict[str, ModelEntry] = {
         licence="yours",
         needs="a checkpoint",
     ),
+    "small-clap": ModelEntry(
+        "models.own:TrainedClap",
+        "a small CLAP of made sounds and spoken digits, comes with RealEar",
+        {"checkpoint": "sounds-and-digits"},
+        source="Elizalde et al. 2023, in small; examples/training/clap.yaml",
+    ),
     "trained-clap": ModelEntry(
         "models.own:TrainedClap",
         "a small CLAP that `realear train clap` made: sounds and words in one space",

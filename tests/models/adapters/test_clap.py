@@ -165,3 +165,116 @@ def test_names_stand_for_checkpoints():
     for name in ("clap-htsat-unfused", "clap-htsat-fused", "larger-clap-general"):
         made = models.create(name, device="cpu")
         assert (made.task, made.checkpoint) == ("embedding", models.MODELS[name].needs)
+
+
+# A zero-shot board against the library alone, on the same weights, clips and prompts
+
+KINDS = ("hiss", "murmur", "whistle")
+TAKES = 6
+
+
+def recording(kind: str, take: int) -> np.ndarray:
+    rng = np.random.default_rng([KINDS.index(kind), take])
+    size = int(rng.integers(4_000, RATE))
+    if kind == "whistle":
+        return 0.3 * np.sin(2 * np.pi * rng.uniform(900, 4_000) * np.arange(size) / RATE)
+    hiss = rng.normal(0, 0.1, size)
+    return hiss if kind == "hiss" else np.convolve(hiss, np.ones(30) / 10, "same")
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("kinds")
+    for kind in KINDS:
+        for take in range(TAKES):
+            where = folder / f"{kind}_{take}.wav"
+            soundfile.write(where, recording(kind, take), RATE, subtype="PCM_16")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return save(tmp_path_factory.mktemp("unfused"), fused=False)
+
+
+def directly(checkpoint: Path, kinds: Path, templates: list[str]) -> dict[str, np.ndarray]:
+    """Cosines of the three kinds for every recording, by transformers alone."""
+    import torch
+    import transformers
+
+    network = transformers.ClapModel.from_pretrained(checkpoint).eval()
+    processor = transformers.ClapProcessor.from_pretrained(checkpoint)
+    with torch.inference_mode():
+        texts = [template.format(label=kind) for template in templates for kind in KINDS]
+        said = network.get_text_features(
+            **processor.tokenizer(texts, padding=True, return_tensors="pt")
+        ).pooler_output.numpy()
+        mean = (said / np.linalg.norm(said, axis=1, keepdims=True)).reshape(-1, 3, DIMENSIONS)
+        words = mean.mean(axis=0) / np.linalg.norm(mean.mean(axis=0), axis=1, keepdims=True)
+        found = {}
+        for path in sorted(kinds.glob("*.wav")):
+            clip, _ = soundfile.read(path, dtype="float32")
+            heard = processor.feature_extractor(clip, sampling_rate=RATE, return_tensors="pt")
+            sound = network.get_audio_features(**heard).pooler_output[0].numpy()
+            found[path.stem] = words @ (sound / np.linalg.norm(sound))
+    return found
+
+
+def evaluated(checkpoint: Path, kinds: Path, out: Path, *, shards: int, workers: int):
+    """The row of one prompt set, and the cosines that it was made of."""
+    from pipelines.config import parse_suite
+    from pipelines.engines import Engine
+    from pipelines.evaluate import evaluate
+    from pipelines.shards.datasets import read_rows
+    from pipelines.tasks.arrays import read_npy
+    from pipelines.workspace import Workspace
+
+    corpus = {"folder": str(kinds), "audio": "{class}_{take}.wav", "speaker": "{take}"}
+    value = {
+        "name": "equal",
+        "datasets": {"kinds": {"domain": "real", "corpus": corpus, "shards": shards}},
+        "models": {
+            "tiny": {
+                "model": "transformers-clap",
+                "parameters": {"checkpoint": str(checkpoint), "device": "cpu"},
+            }
+        },
+        "comparisons": {
+            "zero": {"task": "zero-shot", "models": ["tiny"], "prompts": ["sounds"],
+                     "metrics": {"top_1": {}}, "real": ["kinds"]}
+        },
+    }  # fmt: skip
+    outcome = evaluate(parse_suite(value, "here"), Workspace(str(out)), Engine(workers=workers))
+    [folder] = out.glob("predictions/tiny-*+sounds-*/kinds")
+    cosines = {}
+    for rows in sorted(out.glob("datasets/kinds/kinds-*.parquet")):
+        answers = Answers(str(folder), rows.stem)
+        cosines |= {r.key: read_npy(answers.of(r.key), "npy") for r in read_rows(str(rows))}
+        answers.close()
+    return outcome.board.sections[0].rows[0], cosines
+
+
+@pytest.mark.parametrize(
+    ("shards", "workers", "seconds"),
+    [(1, 1, 40.0), (4, 1, 0.5), pytest.param(3, 2, 40.0, marks=pytest.mark.slow)],
+)
+def test_a_zero_shot_board_is_what_the_library_alone_says(
+    checkpoint, kinds, tmp_path, monkeypatch, shards, workers, seconds
+):
+    from models import neural
+    from pipelines.prompts import load
+
+    monkeypatch.setitem(neural.BATCH_SECONDS, "cpu", seconds)
+    row, cosines = evaluated(checkpoint, kinds, tmp_path, shards=shards, workers=workers)
+    wanted = directly(checkpoint, kinds, list(load("sounds").templates))
+    assert cosines.keys() == wanted.keys()
+    hits, near = 0, 0
+    for key, expected in wanted.items():
+        np.testing.assert_allclose(cosines[key], expected, atol=1e-4)
+        second, best = np.sort(expected)[-2:]
+        near += best - second < 1e-4
+        hits += KINDS[int(expected.argmax())] == key.split("_")[0]
+        if best - second >= 1e-4:
+            assert cosines[key].argmax() == expected.argmax()
+    assert abs(row.real.value * len(wanted) - hits) <= near + 1e-9
+    assert near <= 2  # of 18, counted rather than passed over
