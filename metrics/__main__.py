@@ -25,6 +25,7 @@ ITEMS = {
     "class": "label, scores over classes",
     "logits": "logits of the clip, of the part kept and of the part removed",
     "estimate": "clean signal, signal as heard, sample rate, guesses by name",
+    "ranks": "places of caption and sound, and how many of each were searched",
     "blind": "an estimator's guesses by name, one for each signal that the model answered",
 }
 

@@ -116,7 +116,19 @@ class BlindItem:
     undefined: str = ""
 
 
-Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem | BlindItem
+@dataclass(frozen=True)
+class RankItem:
+    """One clip with a caption: at which place, from 1, the caption is found among `texts` by the
+    sound, and the sound among `audios` by the caption.
+    """
+
+    audio_to_text: int
+    text_to_audio: int
+    texts: int
+    audios: int
+
+
+Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem | BlindItem | RankItem
 
 
 @dataclass(frozen=True)

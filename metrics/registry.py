@@ -25,6 +25,7 @@ from metrics.base import (
     Item,
     LogitsItem,
     Metric,
+    RankItem,
     SignalItem,
     TextItem,
 )
@@ -37,10 +38,11 @@ ITEMS: dict[str, type] = {
     "logits": LogitsItem,
     "estimate": EstimateItem,
     "blind": BlindItem,
+    "ranks": RankItem,
 }
 FAMILIES = (
     *("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness"),
-    *("quality", "blind"),
+    *("quality", "blind", "retrieval"),
 )
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.base import FailedPrediction, UndefinedMetric
+from metrics.base import ClipScore, FailedPrediction, Metric, RankItem, UndefinedMetric
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,17 +89,33 @@ def search(
     """
     owned = _owned(owners, len(audios), len(texts))
     _check_ks(ks)
-    found = nearer(audios, texts, owned)
+    found = nearer(audios, texts, owned, np.arange(len(owned)))
     return Retrieval(
         audio_to_text=_direction(found.texts, found.own, owned, ks),
         text_to_audio=_direction(found.audios, found.own, np.arange(len(owned)), ks),
     )
 
 
+def places(
+    audios: NDArray[np.floating], texts: NDArray[np.floating], captions: Integers
+) -> tuple[Integers, Integers]:
+    """(audio to text, text to audio) places of every audio, 1 is first; ties count against it.
+
+    `texts` `(texts, dim)` are all different, `captions` `(audios,)` says which is whose. A caption
+    that several audios share is one text, and of the audios that share it only the one in question
+    is counted.
+    """
+    found = nearer(audios, texts, np.arange(len(audios)), captions)
+    order = np.argsort(captions, kind="stable")
+    same = np.empty(len(captions), np.int64)
+    same[order] = _siblings(found.own[order], captions[order])
+    return found.texts, found.audios + 1 - same
+
+
 @dataclass(frozen=True, eq=False)
 class Nearer:
-    """For each text and the audio that it describes: their cosine (`own`), how many `texts` are at
-    least as near to that audio, and how many `audios` to that text, their own included.
+    """For each pair of an audio and its text: their cosine (`own`), how many `texts` are as near to
+    that audio at least, and how many `audios` to that text, their own included.
     """
 
     own: NDArray[np.float32]
@@ -106,15 +123,23 @@ class Nearer:
     audios: Integers
 
 
-def nearer(audios: NDArray[np.floating], texts: NDArray[np.floating], owners: Integers) -> Nearer:
-    """What `search` counts: `owners` is `(texts,)`. FailedPrediction for NaN, infinity, zeros."""
+def nearer(
+    audios: NDArray[np.floating],
+    texts: NDArray[np.floating],
+    owners: Integers,
+    captions: Integers,
+) -> Nearer:
+    """What `search` counts: pair i is audio `owners[i]` and text `captions[i]`.
+
+    FailedPrediction for NaN, infinity, zeros.
+    """
     sounds, words = _Rows(audios, "audios"), _Rows(texts, "texts")
     if sounds.values.shape[1] != words.values.shape[1]:
         found = f"{sounds.values.shape[1]} and {words.values.shape[1]}"
         raise ValueError(f"expected one dimension, found {found}")
-    own = _own(sounds, words, owners)
+    at, to = sounds.of[owners], words.of[captions]
+    own = _own(sounds, words, at, to)
     counts = Nearer(own, np.zeros(len(owners), np.int64), np.zeros(len(owners), np.int64))
-    at, to = sounds.of[owners], words.of
     for rows in sounds.tiles():
         left, here = sounds.unit(rows), np.flatnonzero((at >= rows.start) & (at < rows.stop))
         for columns in words.tiles():
@@ -168,11 +193,9 @@ class _Rows:
         return _directions(self.values[self.first[rows]], self.name).astype(np.float32)
 
 
-def _own(sounds: _Rows, words: _Rows, owners: Integers) -> NDArray[np.float32]:
-    """The cosine of each text and its audio; equal pairs have equal ones."""
-    pairs, places = np.unique(
-        np.stack([sounds.of[owners], words.of], axis=1), axis=0, return_inverse=True
-    )
+def _own(sounds: _Rows, words: _Rows, at: Integers, to: Integers) -> NDArray[np.float32]:
+    """The cosine of each pair of different rows; equal pairs have equal ones."""
+    pairs, places = np.unique(np.stack([at, to], axis=1), axis=0, return_inverse=True)
     found = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), TILE):
         part = pairs[start : start + TILE]
@@ -294,3 +317,74 @@ def _directions(values: ArrayLike, name: str) -> Floats:
     if not lengths.all():
         raise FailedPrediction("zero_embedding", f"an embedding of {name} is zero everywhere")
     return np.asarray(given / lengths)
+
+
+def score_recall(item: RankItem, *, way: str, k: int) -> ClipScore:
+    """1 where what was sought is among the k nearest, ties counted against it, otherwise 0.
+
+    UndefinedMetric("too_few") up to k things to find: it could not be missed.
+    """
+    place = _place(item, way, k)
+    return ClipScore(float(place <= k), detail={"place": place})
+
+
+def score_precision(item: RankItem, *, way: str) -> ClipScore:
+    """The average precision of the 10 nearest, one of them relevant: 1 / place, 0 beyond 10.
+
+    UndefinedMetric("too_few") where there is one thing to find.
+    """
+    place = _place(item, way, 1)
+    return ClipScore(1.0 / place if place <= CUTOFF else 0.0, detail={"place": place})
+
+
+def _place(item: RankItem, way: str, few: int) -> int:
+    place, among = item.text_to_audio, item.audios
+    if way == "a2t":
+        place, among = item.audio_to_text, item.texts
+    if among <= few:
+        raise UndefinedMetric("too_few", f"expected over {few} to search, found {among}")
+    if not 1 <= place <= among:
+        raise FailedPrediction("wrong_place", f"expected 1 to {among}, found {place}")
+    return place
+
+
+score_t2a_r1, score_t2a_r5, score_t2a_r10 = (
+    partial(score_recall, way="t2a", k=k) for k in (1, 5, 10)
+)
+score_a2t_r1, score_a2t_r5, score_a2t_r10 = (
+    partial(score_recall, way="a2t", k=k) for k in (1, 5, 10)
+)
+score_t2a_map10, score_a2t_map10 = (partial(score_precision, way=way) for way in ("t2a", "a2t"))
+
+WAYS = {"t2a": "text to audio", "a2t": "audio to text"}
+
+
+def _sheet(way: str, name: str, title: str, summary: str) -> Metric:
+    return Metric(
+        name=f"{way}_{name}",
+        title=f"{title}, {WAYS[way]}",
+        unit="%",
+        scale=100.0,
+        higher_is_better=True,
+        version="1",
+        pooled=False,
+        item="ranks",
+        function=f"metrics.retrieval:score_{way}_{name}",
+        parameters={},
+        summary=summary,
+        needs=("caption",),
+        failure_policy="undefined: no caption, or (R@k) no more to search than k",
+        source="Manning, Raghavan & Schütze 2008; DCASE, language-based audio retrieval",
+    )
+
+
+def _sheets() -> Iterator[Metric]:
+    for way in WAYS:
+        for k in (1, 5, 10):
+            told = f"share of queries that find theirs among the {k} nearest, ties against it"
+            yield _sheet(way, f"r{k}", f"R@{k}", told)
+        told = "mean of 1 / place up to the tenth, one relevant answer a query, ties against it"
+        yield _sheet(way, "map10", "mAP@10", told)
+
+
+SHEETS: tuple[Metric, ...] = tuple(_sheets())

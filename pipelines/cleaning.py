@@ -30,7 +30,7 @@ LAYOUT = {
     "datasets": (1, rf"dataset\.json|index\.parquet|failures\.parquet|plan\.parquet|{_SHARD}"),
     "predictions": (
         2,
-        rf"run\.json|(texts|probe)\.(json|parquet)|summary(-figures)?\.json|{_SHARD}",
+        rf"run\.json|(texts|probe|places)\.(json|parquet)|summary(-figures)?\.json|{_SHARD}",
     ),
     "scores": (3, _SHARD),
 }

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import metrics
-from pipelines import judge, make, predict, publish, running, score, summaries, timings, zeroshot
+from pipelines import (
+    judge,
+    make,
+    predict,
+    publish,
+    retrieval,
+    running,
+    score,
+    summaries,
+    timings,
+    zeroshot,
+)
 from pipelines.config import ComparisonConfig, Datasets, ModelConfig, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
@@ -23,6 +34,7 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine) -> Outcome:
     cells = plan_cells(suite, made, handlings)
     predict_all(cells, workspace, engine)
     zeroshot.answer_all(cells, workspace, engine)
+    retrieval.answer_all(cells, workspace, engine)
     judge_all(cells, workspace, engine)
     score_all(cells, workspace, engine)
     summarise_all(suite, cells, workspace, engine)
@@ -57,6 +69,8 @@ def _handlings(model: str, config: ModelConfig, comparison: ComparisonConfig) ->
     """The rows of one model in a comparison."""
     if comparison.task == zeroshot.TASK:
         return zeroshot.handlings(model, config, comparison)
+    if comparison.task == retrieval.TASK:
+        return [retrieval.handling(model, config)]
     return [predict.handling(model, config.model, comparison.task, config.parameters)]
 
 

@@ -79,15 +79,17 @@ def _with_places(templates: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Captioned(base.Recipe):
-    """Clips of several datasets with a caption each; those that have one keep it.
+    """Clips of several datasets with a caption each.
 
     Attributes:
         templates: one is drawn for each clip; {label} is its class, {text} its transcript.
+        own: whether a clip that has a caption keeps it; else it gets another, as of a pseudo-label.
         class_is: "text" makes the transcript the class, as of readings of single words.
         seed: another seed draws other templates.
     """
 
     templates: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_with_places)]
+    own: bool = True
     class_is: Literal["class", "text"] = "class"
     seed: int = 0
 
@@ -157,7 +159,7 @@ class CaptionedClips(Kind[Captioned, Captioning]):
 
 def _said(recipe: Captioned, row: Row) -> str | None:
     """The caption of a clip; None where no template finds its words."""
-    if row.labels.get(CAPTION):
+    if recipe.own and row.labels.get(CAPTION):
         return row.labels[CAPTION]
     name = truth(row)
     words = {"label": name and spoken([name])[name], "text": row.text and row.text.strip()}

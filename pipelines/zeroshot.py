@@ -147,16 +147,16 @@ def answer_all(cells: Sequence[Cell], workspace: Workspace, engine: Engine) -> N
     """Texts, probes, and then the answers of every zero-shot cell; embeddings must be there."""
     asked = [cell for cell in cells if isinstance(cell.handling, Worded | Probed)]
     texts = [_texts_part(workspace, cell) for cell in asked if isinstance(cell.handling, Worded)]
-    _run("Embed prompts", texts, embed_texts, engine)
+    run("Embed prompts", texts, embed_texts, engine)
     fits = [_probe_part(workspace, cell) for cell in asked if isinstance(cell.handling, Probed)]
-    _run("Fit probes", fits, fit_probe, engine)
+    run("Fit probes", fits, fit_probe, engine)
     parts = [part for cell in asked for part in _answer_parts(workspace, cell)]
-    _run("Classify", parts, answer_shard, engine)
+    run("Classify", parts, answer_shard, engine)
     for cell in asked:
         predict.describe(workspace, cell.made.card, cell.handling)
 
 
-def _run(label: str, parts: Sequence[Part], work: Callable[[Part], None], engine: Engine) -> None:
+def run(label: str, parts: Sequence[Part], work: Callable[[Part], None], engine: Engine) -> None:
     """Do parts once each, if there are any."""
     once = list({part.id: part for part in parts}.values())
     if once:

@@ -18,6 +18,7 @@ TASKS = {
     "enhancement": "pipelines.tasks.enhancement:Enhancement",
     "quality": "pipelines.tasks.quality:Quality",
     "recognition": "pipelines.tasks.recognition:Recognition",
+    "retrieval": "pipelines.tasks.retrieval:Retrieval",
     "separation": "pipelines.tasks.separation:Separation",
     "zero-shot": "pipelines.tasks.zero_shot:ZeroShot",
 }

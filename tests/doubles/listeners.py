@@ -51,6 +51,28 @@ class Spectrum(Model):
         return [np.array([band.sum() for band in np.array_split(e / e.sum(), 4)]) for e in energies]
 
 
+@dataclass(kw_only=True)
+class Pitches(Model):
+    """Sounds and words on a quarter of a circle: a sound by its centroid, a text by the Hz that it
+    ends in.
+    """
+
+    task = "embedding"
+    version = "1"
+
+    def embed_audio(self, signals, *, sample_rate):
+        return [quarter(centroid(signal, sample_rate)) for signal in signals]
+
+    def embed_text(self, texts):
+        return [quarter(float(text.split()[-1])) for text in texts]
+
+
+def quarter(hertz):
+    """A direction by a frequency up to 4,000 Hz."""
+    angle = 0.5 * np.pi * hertz / 4_000
+    return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
 def centroid(signal, sample_rate):
     """The centre of a magnitude spectrum, Hz."""
     magnitudes = np.abs(np.fft.rfft(signal))

@@ -20,7 +20,7 @@ import torch
 import torchmetrics.functional.audio as peers
 from scipy.signal import get_window
 from scipy.special import softmax
-from sklearn.metrics import top_k_accuracy_score
+from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from threadpoolctl import threadpool_limits
 from torchaudio.functional import melscale_fbanks
 
@@ -31,6 +31,7 @@ from metrics import (
     EstimateItem,
     FailedPrediction,
     LogitsItem,
+    RankItem,
     SignalItem,
     Tally,
     TextItem,
@@ -101,6 +102,10 @@ def _estimates() -> list[EstimateItem]:
     return [EstimateItem(clean, heard, RATE, guess) for guess in guesses]
 
 
+def _ranks() -> list[RankItem]:
+    return [RankItem(place, place + place // 2, 40, 60) for place in (1, 3, 8, 30)]
+
+
 def _blinds() -> list[BlindItem]:
     """Guesses of ever worse quality, two estimates a clip; the last says how sure it is."""
     pairs = {"si_snr": (30.0, 20.5), "si_sdr": (29.0, 21.0), "stoi": (1, 0.9), "pesq": (4.5, 4.1)}
@@ -115,6 +120,7 @@ CLIPS: dict[str, list] = {
     "logits": _logits(),
     "estimate": _estimates(),
     "blind": _blinds(),
+    "ranks": _ranks(),
 }
 
 
@@ -147,6 +153,11 @@ def _unscorable() -> dict[str, list]:
             (EstimateItem(good.references[0], good.mixture, RATE, dict.fromkeys(GUESSED, np.nan)),
              FailedPrediction),
         ],
+        "ranks": [
+            (RankItem(1, 1, 1, 1), UndefinedMetric),
+            (RankItem(0, 0, 40, 60), FailedPrediction),
+            (RankItem(41, 61, 40, 60), FailedPrediction),
+        ],
         "blind": [
             (BlindItem({}, "silent_mixture"), UndefinedMetric),
             (BlindItem({"lower": (1.0,)}), FailedPrediction),
@@ -172,6 +183,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "faithfulness": (-1, 1), "faithfulness_logit": (-inf, inf), "input_fidelity": (0, 1),
     "average_increase": (0, 100), "average_drop": (0, 100), "average_gain": (0, 100),
     "blind_si_snr": (-inf, inf), "blind_si_sdr": (-inf, inf),
+    **{f"{way}_{name}": (0, 1) for way in ("t2a", "a2t") for name in ("r1", "r5", "r10", "map10")},
     "blind_stoi": (-inf, inf), "blind_pesq": (-inf, inf),
     "stoi_error": (0, inf), "pesq_error": (0, inf), "si_sdr_error": (0, inf),
 }  # fmt: skip
@@ -321,6 +333,32 @@ def told(name: str) -> Callable[[BlindItem], float]:
     return lambda item: float(np.mean(item.guesses[name]))
 
 
+def searched(way: str) -> Callable[[RankItem], tuple[int, np.ndarray]]:
+    """The scores that a place comes from: each thing lower than the one before."""
+    if way == "a2t":
+        return lambda item: (item.audio_to_text - 1, -np.arange(item.texts, dtype=float))
+    return lambda item: (item.text_to_audio - 1, -np.arange(item.audios, dtype=float))
+
+
+def recall(way: str, k: int) -> Callable[[RankItem], float]:
+    def found(item: RankItem) -> float:
+        at, scores_ = searched(way)(item)
+        return top_k_accuracy_score([at], scores_[None], k=k, labels=range(len(scores_)))
+
+    return found
+
+
+def precision(way: str) -> Callable[[RankItem], float]:
+    """scikit-learn's, of the ten best alone."""
+
+    def found(item: RankItem) -> float:
+        at, scores_ = searched(way)(item)
+        relevant = np.arange(len(scores_)) == at
+        return average_precision_score(relevant[:10], scores_[:10]) if at < 10 else 0.0
+
+    return found
+
+
 INDEPENDENT: dict[str, Callable] = {
     "wer": over_words,
     "cer": over_letters,
@@ -353,6 +391,8 @@ INDEPENDENT: dict[str, Callable] = {
     "stoi_error": off("stoi", lambda clean, heard: pystoi.stoi(clean, heard, RATE)),
     "pesq_error": off("pesq", lambda clean, heard: pesq.pesq(RATE, clean, heard, "wb")),
     "si_sdr_error": off("si_sdr", SI_SDR),
+    **{f"{way}_r{k}": recall(way, k) for way in ("t2a", "a2t") for k in (1, 5, 10)},
+    **{f"{way}_map10": precision(way) for way in ("t2a", "a2t")},
     **{f"blind_{name}": told(name) for name in ("si_snr", "si_sdr", "stoi", "pesq")},
 }
 TOLERANCE = {  # dB; torchaudio's mel bands are float32

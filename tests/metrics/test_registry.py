@@ -17,6 +17,7 @@ from metrics import (
     EstimateItem,
     FailedPrediction,
     LogitsItem,
+    RankItem,
     SignalItem,
     TextItem,
     UndefinedMetric,
@@ -33,6 +34,7 @@ ITEMS = {
     "logits": LogitsItem(*np.eye(3)),
     "estimate": EstimateItem(*np.random.default_rng(0).normal(size=(2, 16_000)), 16_000, {}),
     "blind": BlindItem({"si_snr": (3.0, 5.0)}),
+    "ranks": RankItem(1, 2, 30, 30),
 }
 PLAN = (
     *("wer", "cer", "si_snr", "si_snri", "si_sdr", "si_sdri", "snr", "snri", "sdr", "sir", "sar"),
@@ -138,7 +140,7 @@ def test_hash_changes_with_the_definition(change):
     ("name", "parameters", "message"),
     [
         ("si_sn", {}, "unknown metric 'si_sn'; did you mean 'si_snr'"),
-        ("zzzz", {}, "unknown metric 'zzzz'; known: average_drop, "),
+        ("zzzz", {}, "unknown metric 'zzzz'; known: a2t_map10, "),
         ("wer", {"normalizer": "x"}, "unknown parameter of wer 'normalizer'; did you mean 'norm"),
         ("wer", {"normaliser": "x"}, "normaliser: expected one of"),
         ("stoi", {"mode": "nb"}, "unknown parameter of stoi 'mode'"),

@@ -98,6 +98,7 @@ def test_tasks_apply_to_clips_with_their_truth(clips):
         "enhancement": ["noisy"],
         "quality": ["noisy"],
         "recognition": ["words"],
+        "retrieval": [],
         "separation": ["pair"],
         "zero-shot": ["words"],
     }
