@@ -91,14 +91,17 @@ def _beside(console: Console, found: records.Table) -> None:
         return
     console.print()
     line(console, found.title, style="bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+    padding = (0, 2 if console.width >= ROOMY else 1, 1, 0)
+    table = Table(box=None, pad_edge=False, padding=padding, expand=False)
     for place, column in enumerate(found.columns):
         justify: Literal["left", "right"] = "right" if place else "left"
-        table.add_column(plain(console, column, style="bold"), justify=justify, overflow="fold")
+        title = plain(console, column.replace(" ", "\n"), style="bold")
+        table.add_column(title, justify=justify, overflow="fold", min_width=None if place else 10)
     for row in found.rows:
         table.add_row(*(plain(console, text) for text in row))
     console.print(table)
-    line(console, found.note, style="dim")
+    if found.note:
+        line(console, found.note, style="dim")
 
 
 def _unranked(section: Section) -> list[str]:

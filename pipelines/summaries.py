@@ -173,39 +173,37 @@ def _tables(section: Section, cells: Sequence[Cell], workspace: Workspace) -> It
     called = words.names(section.rows)
     order = [row.fingerprint for row in section.rows]
     datasets = list(dict.fromkeys(cell.made.card.name for cell in cells))
-    rows = [
-        (called[model], dataset, *_line(found[model, dataset]))
-        for dataset in datasets
-        for model in order
-        if (model, dataset) in found
-    ]
-    yield Table("Prompts, folds and classes, %", COLUMNS, tuple(rows), NOTE)
+    for dataset in datasets:
+        shown = [model for model in order if (model, dataset) in found]
+        rows = tuple((called[model], *_line(found[model, dataset])) for model in shown)
+        note = NOTE if dataset == datasets[-1] else ""
+        yield Table(f"Prompts, folds and classes on {dataset}, %", COLUMNS, rows, note)
     for dataset in datasets:
         shown = [model for model in order if (model, dataset) in found][:MOST_ROWS]
         yield _by_class(dataset, [called[m] for m in shown], [found[m, dataset] for m in shown])
 
 
 COLUMNS = (
-    *("Model and prompts", "Dataset", "Clips", "Top-1", "Macro", "Top-5", "mAP"),
-    *("By fold", "By template alone", "Near ties"),
+    *("Model and prompts", "Clips", "Top-1", "Macro", "Top-5", "mAP"),
+    *("By fold", "By template", "Near ties"),
 )
 NOTE = (
     "Behind @ stands the hash of a prompt set: templates, and classes as they are said. By fold: "
-    "mean ± standard deviation (folds). By template alone: the worst to the best of the set "
-    "(templates). Near ties: clips whose two best classes lie within 0.0001."
+    "mean ± standard deviation (folds). By template: the worst to the best of the set, each by "
+    "itself (templates). Near ties: clips whose two best classes lie within 0.0001."
 )
 
 
 def _line(figures: Mapping[str, Any]) -> tuple[str, ...]:
     if figures["top_1"] is None:
-        return ("0", *(words.NOTHING for _ in COLUMNS[3:]))
+        return ("0", *(words.NOTHING for _ in COLUMNS[2:]))
     shares = (_share(figures[name]) for name in ("top_1", "macro", "top_5", "mean_precision"))
     folds, templates = words.NOTHING, words.NOTHING
     if figures["fold_mean"] is not None:
         mean, deviation = 100 * figures["fold_mean"], 100 * figures["fold_deviation"]
-        folds = f"{mean:.1f} ± {deviation:.1f} ({len(figures['folds'])})"
+        folds = f"{mean:.1f} ± {deviation:.1f}\n({len(figures['folds'])})"
     if len(each := figures["templates"]) > 1:
-        templates = f"{100 * min(each):.1f} to {100 * max(each):.1f} ({len(each)})"
+        templates = f"{100 * min(each):.1f} to {100 * max(each):.1f}\n({len(each)})"
     return (f"{figures['scored']:,}", *shares, folds, templates, f"{figures['near_ties']:,}")
 
 
@@ -217,7 +215,7 @@ def _share(estimate: Mapping[str, Any] | None) -> str:
     if (spread := estimate["interval"]) is None:
         return shown
     rough = "~" if spread["method"] == "t" else ""
-    return f"{shown} {rough}[{100 * spread['low']:.1f}, {100 * spread['high']:.1f}]"
+    return f"{shown}\n{rough}{100 * spread['low']:.1f}…{100 * spread['high']:.1f}"
 
 
 def _by_class(dataset: str, models: Sequence[str], figures: Sequence[Mapping[str, Any]]) -> Table:

@@ -107,7 +107,7 @@ def test_tasks_apply_to_clips_with_their_truth(clips):
 # What is heard
 
 
-@pytest.mark.parametrize("task", tasks.TASKS)
+@pytest.mark.parametrize("task", sorted(tasks.TASKS.keys() - {"retrieval"}))
 def test_a_model_hears_float32_at_its_own_rate(task, clips):
     for rate, expected in ((None, RATE), (16_000, 16_000)):
         model = Fake(None, sample_rate=rate)

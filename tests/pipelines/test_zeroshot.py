@@ -152,13 +152,14 @@ def test_the_table_has_prompts_hash_folds_and_what_each_template_does_alone(
     own.write_text(json.dumps({"templates": ["this is {label}", "{label} is not low"]}))
     section = run(suite(tones, prompts=[str(own)], probe=True))
     first, by_class = section.tables
+    assert first.title == "Prompts, folds and classes on tones, %"
     hash_ = prompts.load(str(own)).hash
     lines = {row[0]: dict(zip(first.columns, row, strict=True)) for row in first.rows}
     asked = lines[f"doubles:Centroid+both@{hash_}"]
-    assert (asked["Dataset"], asked["Clips"]) == ("tones", "8")
-    assert asked["By template alone"] == "0.0 to 100.0 (2)"  # the second says the same of both
+    assert asked["Clips"] == "8"
+    assert asked["By template"] == "0.0 to 100.0\n(2)"  # the second says the same of both
     assert asked["By fold"].endswith("(4)")
-    assert lines["doubles:Centroid+linear-probe"]["By template alone"] == "–"
+    assert lines["doubles:Centroid+linear-probe"]["By template"] == "–"
     assert [row[0] for row in by_class.rows] == ["high", "low"]
     [figures] = answers.glob(f"*+both-{hash_}/tones/summary-figures.json")
     found = json.loads(figures.read_text())
