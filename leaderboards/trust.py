@@ -134,7 +134,7 @@ def _groups(card: Mapping[str, Any]) -> Iterator[Grid]:
             (group, *(plain(figures.get(head)) for head in heads))
             for group, figures in groups.items()
         )
-        yield Grid(f"The estimator’s card: {name}", ("", *heads), lines)
+        yield Grid(f"The estimator’s card: {name}", ("Group", *heads), lines)
 
 
 def _grouped(value: Any) -> bool:
