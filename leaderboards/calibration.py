@@ -98,11 +98,11 @@ def _values(table: ScoreTable, wanted: pa.StringArray | None) -> Values:
         pc.fill_null(found["denominator"], 0.0), 0.0)))  # fmt: skip
     if wanted is not None:
         found = found.filter(pc.is_in(found["key"], value_set=wanted))
-    rows = zip(*(found[name].to_pylist() for name in columns), strict=True)
-    return {
-        key: (top / bottom, json.loads(detail or "{}"))
-        for key, _, top, bottom, detail in sorted(rows, key=lambda row: str(row[0]))
-    }
+    found = found.sort_by("key")
+    # One text for all clips: parsing them one by one takes three times as long.
+    details = json.loads(f"[{','.join(pc.fill_null(found['detail'], '{}').to_pylist())}]")
+    values = pc.divide(found["numerator"], found["denominator"]).to_pylist()
+    return dict(zip(found["key"].to_pylist(), zip(values, details, strict=True), strict=True))
 
 
 def _true(rows: Sequence[Row], truths: Scores) -> Iterator[Truth]:
