@@ -197,10 +197,11 @@ def findings(section: Section) -> tuple[str, ...]:
 
 
 def _trust(section: Section) -> Iterator[str]:
-    """What a blind metric's values are, how far they are off, and where they are foreign."""
+    """Where a blind metric's values are foreign, whose they are, and how far they are off."""
     found, title = section.calibration, section.measure.title
     if found is None:
         return
+    yield from _beware(found)
     told = f"{title} is a guess by {found.estimator}"
     nearest = [error for error in found.errors if error.domain == "synthetic"] or found.errors
     if not nearest:
@@ -208,6 +209,10 @@ def _trust(section: Section) -> Iterator[str]:
     else:
         yield f"{told}: {blind_error(section.measure, nearest[0])}."
     yield from (_blind_order(order) for order in found.orders if order.domain == "synthetic")
+
+
+def _beware(found: Calibration) -> Iterator[str]:
+    """The datasets of which more than a tenth is foreign, all models together."""
     for dataset in dict.fromkeys(each.dataset for each in found.foreign):
         of = [each for each in found.foreign if each.dataset == dataset]
         clips, outside = sum(each.clips for each in of), sum(each.outside for each in of)
