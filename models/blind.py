@@ -80,7 +80,12 @@ class Judge(Trained):
         if pairs:
             guesses = self.guess([(clips[n][0], clips[n][1][s]) for n, s in pairs])
             found = dict(calibrated.judgements(guesses))
-        return [_answer(number, len(clip[1]), pairs, found) for number, clip in enumerate(clips)]
+        names = calibrated.names
+        answers = [{name: [UNKNOWN] * len(clip[1]) for name in names} for clip in clips]
+        for name in found:
+            for (number, source), value in zip(pairs, found[name], strict=True):
+                answers[number][name][source] = float(value)
+        return answers
 
     def guess(self, pairs: Sequence[tuple[Signal, Signal]]) -> calibrations.Guesses:
         """Raw guesses of (mixture, estimate) pairs of one length each, sounding and long enough."""
@@ -203,16 +208,3 @@ def _checked(mixture: Signal, estimates: Signal) -> tuple[Signal, Signal]:
             f"{heard.shape} and {parted.shape}"
         )
     return heard, parted
-
-
-def _answer(
-    number: int, sources: int, pairs: Sequence[Pair], found: Mapping[str, Any]
-) -> dict[str, list[float]]:
-    """A clip's values by name, NaN where nothing could be said."""
-    names = found or {"si_snr": ()}
-    answer = {name: [UNKNOWN] * sources for name in names}
-    for row, (clip, source) in enumerate(pairs):
-        if clip == number:
-            for name, values in found.items():
-                answer[name][source] = float(values[row])
-    return answer

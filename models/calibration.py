@@ -80,6 +80,11 @@ class Calibration:
     quantile: float
     known: Known | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `judgements` says."""
+        return ("si_snr", "lower", "upper", *(("outside",) if self.known is not None else ()))
+
     def correct(self, raw: Array) -> Array:
         """(n,) dB of (n,) raw dB."""
         inner = np.interp(raw, self.raw, self.corrected)

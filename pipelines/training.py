@@ -404,7 +404,6 @@ TRAINABLE: dict[str, Trainable] = {
             "real-m-network",
         ),
         finish=quality_training.calibrated,
-        precision="bf16-mixed",  # twice as fast on a CPU
     ),
     "clap": Trainable(
         *(pairs.module, pairs.clip, pairs.collate, "valid_loss", "min", "trained-clap"),

@@ -12,149 +12,69 @@ not trained again. `transfer` wants the recordings in the folder named by REALEA
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
+from blind_data import (
+    PAIRS,
+    POOL,
+    RANKED,
+    RATE,
+    SET,
+    TALKERS,
+    Data,
+    both,
+    digits,
+    generated,
+    made,
+    read,
+    readers,
+    separated,
+    truth_of,
+)
 from scipy.signal import butter, sosfiltfilt
 from scipy.stats import kendalltau
 
 import models
-from metrics import si_snr
 from models import calibration
 from models.training import quality
 from models.training.schedule import adam
-from pipelines.quality_training import domain_of, half_of
-from pipelines.shards.datasets import INDEX, RandomReader, read_rows
+from pipelines.quality_training import half_of
 
-RATE, SECONDS = 8_000, 2.5  # Hz; of each clip, the first
-CROP = 2.0  # seconds that are learnt from at a time
-BATCH, STEPS, RATE_OF_LEARNING = 32, 1_100, 2e-3
-PUBLISHED_STEPS, PUBLISHED_CROP = 1_600, 1.0
-EDGES = np.arange(-5.0, 20.1, 5.0)  # dB
+CROP = 1.25  # seconds that are learnt from at a time
+BATCH, STEPS, RATE_OF_LEARNING = 16, 700, 1.5e-3
+MORE_STEPS = 400  # with people's voices, after espeak-ng's
+PUBLISHED_STEPS, PUBLISHED_CROP = 700, 1.0
 KINDS = {  # what is left out together
     "ratio mask": ("leaky-ratio-mask",),
-    "binary mask": ("leaky-binary-mask",),
-    "crosstalk": ("crosstalk", "mixture"),
-    "spoilt": ("spoilt",),
     "Conv-TasNet": ("small-conv-tasnet", "rough-conv-tasnet"),
     "NMF": ("nmf",),
     "gating": ("gated-mixture",),
+    "binary mask": ("leaky-binary-mask",),
+    "crosstalk": ("crosstalk", "mixture"),
+    "spoilt": ("spoilt",),
 }
-ROLES = ("audio", "estimate", "reference")
-
-
-@dataclass(frozen=True)
-class Data:
-    """Estimates in memory: (clips, 3, time) int16 (mixture, estimate, reference), their lengths in
-    samples, true SI-SNR in dB, separators, domains, and the mixtures that they are of.
-    """
-
-    sounds: np.ndarray
-    lengths: np.ndarray
-    truth: np.ndarray
-    separators: np.ndarray
-    domains: np.ndarray
-    mixtures: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.truth)
-
-    def where(self, chosen: np.ndarray) -> Data:
-        """Some of the clips, by a mask or by numbers; no sound is copied before it is used."""
-        numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        small = (self.lengths, self.truth, self.separators, self.domains, self.mixtures)
-        return Data(_Some(self.sounds, numbers), *(one[numbers] for one in small))
-
-    def of(self, separators: Sequence[str]) -> Data:
-        """The estimates of some separators."""
-        return self.where(np.isin(self.separators, separators))
-
-    def without(self, separators: Sequence[str]) -> Data:
-        """Those of all the others."""
-        return self.where(~np.isin(self.separators, separators))
-
-    def stratified(self, seed: int = 0) -> np.ndarray:
-        """Numbers of clips, equally many of each bin; of an empty bin there are none."""
-        random = np.random.default_rng(seed)
-        places = np.digitize(self.truth, EDGES) - 1
-        bins = [np.flatnonzero(places == n) for n in range(len(EDGES) - 1)]
-        fewest = min((len(one) for one in bins if len(one)), default=0)
-        return np.sort(
-            np.concatenate([random.permutation(one)[:fewest] for one in bins if len(one)])
-        )
-
-
-class _Some:
-    """Some rows of an array that may lie on disk."""
-
-    def __init__(self, array: Any, numbers: np.ndarray) -> None:
-        self._array, self._numbers = array, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, at: Any) -> np.ndarray:
-        return self._array[self._numbers[at]]
-
-
-def read(folder: Path, cache: Path, roles: Sequence[str] = ROLES) -> Data:
-    """A dataset of the `separated` kind; decoded once, then read from `cache`."""
-    rows = read_rows(str(folder / INDEX))
-    rate = rows[0].sample_rate
-    size = round(SECONDS * rate)
-    path = cache / f"{folder.name}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        sounds = np.lib.format.open_memmap(
-            path.with_suffix(".part"), "w+", np.int16, (len(rows), len(roles), size)
-        )
-        with closing(RandomReader(str(folder))) as reader:
-            for number, row in enumerate(rows):
-                clip = reader[row.key]
-                for place, role in enumerate(roles):
-                    signal = clip.signal(role)[:size]
-                    sounds[number, place, : len(signal)] = np.rint(signal * 32_768)
-        sounds.flush()
-        path.with_suffix(".part").rename(path)
-    sounds = np.load(path, mmap_mode="r")
-    lengths = np.array([min(size, round(row.seconds * rate)) for row in rows])
-    return Data(
-        sounds,
-        lengths,
-        _truth(sounds, lengths),
-        np.array([row.labels["separator"] for row in rows]),
-        np.array([domain_of(row.labels) for row in rows]),
-        np.array([row.pair or row.key for row in rows]),
-    )
-
-
-def _truth(sounds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """SI-SNR in dB of what is kept of each clip; NaN where there is none."""
-    found = np.full(len(sounds), np.nan)
-    for number, size in enumerate(lengths):
-        _, estimate, reference = sounds[number, :, :size].astype(np.float64)
-        if estimate.any() and reference.any():
-            found[number] = float(si_snr(reference, estimate))
-    return found
 
 
 # Training
 
 
-def learnt(name: str, data: Data, work: Path, make: Callable[[], Any], steps: int) -> Any:
-    """A network after training, from WORK/experiments where it was trained before."""
+def learnt(
+    name: str, data: Data, work: Path, make: Callable[[], Any], steps: int, start: Any = None
+) -> Any:
+    """A network after training, from WORK/experiments where it was trained before; it begins with
+    the weights of `start`.
+    """
     module = make()
+    if start is not None:
+        module.network.load_state_dict(start.state_dict())
     path = work / "experiments" / f"{name}.pt"
     if path.exists():
         module.network.load_state_dict(torch.load(path, weights_only=True))
@@ -182,8 +102,7 @@ def learnt(name: str, data: Data, work: Path, make: Callable[[], Any], steps: in
 
 def _loss(module: Any, batch: quality.Batch) -> torch.Tensor:
     if isinstance(module, quality.PublishedTraining):
-        with torch.autocast("cpu", torch.bfloat16):
-            return module.loss(batch)
+        return module.loss(batch)
     varied = quality.varied(batch)
     with torch.autocast("cpu", torch.bfloat16):  # as `realear train` does
         return module.loss(varied)
@@ -213,7 +132,7 @@ def spectral() -> quality.QualityTraining:
 
 def published() -> quality.PublishedTraining:
     """REAL-M's network."""
-    return quality.PublishedTraining(1e-3, PUBLISHED_STEPS)
+    return quality.PublishedTraining(3e-4, PUBLISHED_STEPS)
 
 
 # Judging
@@ -380,7 +299,7 @@ def split_by_frequency(data: Data) -> Data:
         low = sosfiltfilt(edge, mixture)
         sounds[number, 1, :size] = np.rint(low if random.uniform() < 0.5 else mixture - low)
     names = np.full(len(data), "frequency split")
-    return replace(data, sounds=sounds, truth=_truth(sounds, data.lengths), separators=names)
+    return replace(data, sounds=sounds, truth=truth_of(sounds, data.lengths), separators=names)
 
 
 def pool(bench: Bench) -> None:
@@ -410,10 +329,11 @@ def pool(bench: Bench) -> None:
 def ranking(bench: Bench) -> None:
     """Whether separators, as they are, rank by blind as by true SI-SNR."""
     datasets = {
-        "clean-test": _made(bench.work, "clean-test"),
-        "ranking": _separated(["clean-test"], pool=RANKED),
+        "quality-voices": made(bench.work, "quality-voices"),
+        "ranking-pairs": {**SET, "recipe": {**PAIRS, "clips": 40}},
+        "ranking": separated(["ranking-pairs"], pool=RANKED),
     }
-    data = _generated(bench.work, datasets, "ranking")
+    data = generated(bench.work, datasets, "ranking")
     found = judgements(bench.ours(), bench.held_out, data)["si_snr"]
     lines, means = [], []
     for name in sorted(set(data.separators)):
@@ -431,165 +351,36 @@ def dry(bench: Bench) -> None:
     for reference in ("heard", "dry"):
         name = f"against-{reference}"
         datasets = {
-            "rooms-test": _made(bench.work, "rooms-test"),
-            name: _separated(
-                ["rooms-test"], reference=reference, each=1, pool=POOL, spread_db=[-5, 20]
-            ),
+            "quality-voices": made(bench.work, "quality-voices"),
+            "rooms": {**SET, "recipe": {**PAIRS, "clips": 100, "room": {"t60_s": [0.15, 0.6]}}},
+            name: separated(["rooms"], reference=reference, each=1, pool=POOL, spread_db=[-5, 20]),
         }
-        data = _generated(bench.work, datasets, name)
+        data = generated(bench.work, datasets, name)
         found = judgements(bench.ours(), bench.held_out, data)
         lines.append(row(f"against the {reference} talkers", found, data, evenly=False))
     table("Rooms: which reference the guess is a guess of", HEAD, lines)
 
 
-POOL = [
-    {"model": "mixture"},
-    {"model": "nmf"},
-    {"model": "gated-mixture"},
-    {"model": "small-conv-tasnet", "sources": 2},
-    {"model": "rough-conv-tasnet", "sources": 2, "parameters": {"noise": 0.15}},
-    {"model": "leaky-ratio-mask"},
-    {"model": "leaky-binary-mask"},
-    {"model": "crosstalk"},
-    {"model": "spoilt"},
-]
-RANKED = [*POOL[:6], {"model": "oracle-irm"}, {"model": "oracle-ibm"}]
-SET = {"domain": "simulated", "licence": "CC0-1.0", "shard_clips": 500}
-
-
-def _made(work: Path, name: str) -> dict[str, Any]:
-    """A dataset that quality.yaml made."""
-    return {"domain": "simulated", "path": str((work / "datasets" / name).resolve())}
-
-
-def _separated(of: Sequence[str], **options: Any) -> dict[str, Any]:
-    return {**SET, "recipe": {"kind": "separated", "of": list(of), **options}}
-
-
-def _generated(work: Path, datasets: dict[str, Any], name: str) -> Data:
-    """A dataset of the separated kind, one of `datasets`, made unless it is there."""
-    folder = work / "datasets" / name
-    if not (folder / "dataset.json").exists():
-        path = work / "experiments" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"datasets": datasets}))  # JSON is YAML
-        command = [Path(sys.executable).with_name("realear"), "generate", path, "--out", work]
-        subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
-    return read(folder, work / "experiments")
-
-
 def transfer(bench: Bench) -> None:
     """Real voices, judged by who learnt from espeak-ng alone, and by who heard some people, too."""
     recordings = Path(os.environ["REALEAR_RECORDINGS"])
-    readers = _readers(recordings, bench.work)
+    reading = readers(recordings, bench.work)
     lines = []
     for number, (heard, unheard) in enumerate((TALKERS, TALKERS[::-1])):
-        known, unknown = (_digits(bench.work, names) for names in (heard, unheard))
+        known, unknown = (digits(bench.work, names) for names in (heard, unheard))
         calibrating = half_of(known.mixtures.tolist())
-        learning = _both(bench.training, known.where(~calibrating))
-        held_out = _both(bench.held_out, known.where(calibrating))
-        both = learnt(f"spectral-people-{number}", learning, bench.work, spectral, STEPS)
-        for test, what in ((unknown, "digits of " + " and ".join(unheard)), (readers, "readers")):
+        people = known.where(~calibrating)
+        some = np.random.default_rng(0).permutation(len(bench.training))[: 2 * len(people)]
+        learning = both(bench.training.where(some), people)
+        held_out = both(bench.held_out, known.where(calibrating))
+        name = f"spectral-people-{number}"
+        network = learnt(name, learning, bench.work, spectral, MORE_STEPS, bench.ours())
+        for test, what in ((unknown, "digits of " + " and ".join(unheard)), (reading, "readers")):
             alone = judgements(bench.ours(), bench.held_out, test)
-            added = judgements(both, held_out, test)
+            added = judgements(network, held_out, test)
             lines.append(row(f"{what}: espeak-ng only", alone, test))
             lines.append(row(f"{what}: with {' and '.join(heard)}", added, test))
     table("Real voices", HEAD, lines)
-
-
-TALKERS = (("george", "theo"), ("jackson", "nicolas"))
-STRINGS, DIGITS = 100, 6  # strings of digits a talker, digits a string
-
-
-def _digits(work: Path, names: Sequence[str]) -> Data:
-    """Strings of digits of two people on top of each other, as parted by the pool."""
-    title = "-".join(names)
-    folder = work / "digits" / title
-    if not folder.exists():
-        _strings(Path(os.environ["REALEAR_RECORDINGS"]) / "free-spoken-digits", folder, names)
-    scenes = {
-        "kind": "scenes",
-        "of": [f"digits-{title}"],
-        "talkers": 2,
-        "clips": 220,
-        "sample_rate": RATE,
-        "loudness_lufs": [-36, -25],
-    }
-    noise = {"kinds": ["white", "pink"], "snr_db": [0, 25]}
-    datasets = {
-        f"digits-{title}": {
-            "domain": "real",
-            "licence": "CC-BY-SA-4.0",
-            "corpus": {"folder": str(folder.resolve()), "audio": "{speaker}/*.wav"},
-        },
-        f"clean-{title}": {**SET, "recipe": scenes},
-        f"noisy-{title}": {**SET, "recipe": {**scenes, "noise": noise, "seed": 1}},
-        f"estimates-{title}": _separated(
-            [f"clean-{title}", f"noisy-{title}"], pool=POOL, each=2, spread_db=[-7, 25]
-        ),
-    }
-    return _generated(work, datasets, f"estimates-{title}")
-
-
-def _strings(source: Path, folder: Path, names: Sequence[str]) -> None:
-    """Strings of digits, as TIDIGITS has them, out of recordings of single ones."""
-    random = np.random.default_rng(0)
-    for name in names:
-        takes = [soundfile.read(path)[0] for path in sorted(source.glob(f"*_{name}_*.wav"))]
-        (folder / name).mkdir(parents=True)
-        for number in range(STRINGS):
-            chosen = random.choice(len(takes), DIGITS, replace=False)
-            gaps = [np.zeros(int(RATE * random.uniform(0.03, 0.15))) for _ in chosen]
-            parts = [part for pair in zip(gaps, chosen, strict=True) for part in pair]
-            signal = np.concatenate([p if isinstance(p, np.ndarray) else takes[p] for p in parts])
-            soundfile.write(folder / name / f"{name}-{number}.wav", signal, RATE)
-
-
-def _readers(recordings: Path, work: Path) -> Data:
-    """The noisy mixtures of two readers, as parted by all of the pool, at five qualities each."""
-    mixtures = {
-        "domain": "real",
-        "licence": "CC-BY-4.0",
-        "corpus": {
-            "folder": str((recordings / "two-speaker-mixtures").resolve()),
-            "audio": "mix/{first}-{a}_{second}-{b}.wav",
-            "speaker": "{first}+{second}",
-            "sources": ["s1/{file}", "s2/{file}"],
-        },
-    }
-    datasets = {"two-readers": mixtures}
-    for seed in range(5):
-        datasets[f"readers-{seed}"] = _separated(
-            ["two-readers"], pool=POOL, spread_db=[-7, 25], seed=seed
-        )
-    parts = [_generated(work, datasets, f"readers-{seed}") for seed in range(5)]
-    found = parts[0]
-    for part in parts[1:]:
-        found = _both(found, part)
-    return found
-
-
-def _both(first: Data, second: Data) -> Data:
-    """Two sets as one."""
-    names = ("lengths", "truth", "separators", "domains", "mixtures")
-    small = (np.concatenate([getattr(first, n), getattr(second, n)]) for n in names)
-    return Data(_Joined(first.sounds, second.sounds), *small)
-
-
-class _Joined:
-    """The rows of two arrays, one after the other."""
-
-    def __init__(self, first: Any, second: Any) -> None:
-        self._parts = (first, second)
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self._parts)
-
-    def __getitem__(self, at: Any) -> np.ndarray:
-        if np.ndim(at) == 0:
-            first = len(self._parts[0])
-            return self._parts[0][at] if at < first else self._parts[1][at - first]
-        return np.stack([self[int(number)] for number in at])
 
 
 EXPERIMENTS: dict[str, Callable[[Bench], None]] = {

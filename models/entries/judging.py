@@ -31,6 +31,12 @@ ENTRIES: dict[str, ModelEntry] = {
         {"checkpoint": "pairs-8k"},
         source="Luo & Mesgarani 2019; examples/training/pairs.yaml",
     ),
+    "blind-si-snr": ModelEntry(
+        "models.blind:BlindEstimator",
+        "guesses the SI-SNR of any separator's estimates, 8 kHz, comes with RealEar",
+        {"checkpoint": "blind-8k"},
+        source="examples/training/quality.yaml",
+    ),
     "trained-quality": ModelEntry(
         "models.blind:BlindEstimator",
         "guesses the SI-SNR of estimates: what `realear train quality` made",

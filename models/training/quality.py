@@ -15,7 +15,7 @@ from models.training.schedule import adam
 from models.training.separation import si_snr
 
 SMALL: dict[str, int] = {"width": 20, "context": 80}
-SPOILT = 0.6  # share of estimates that are spoilt further
+SPOILT = 0.4  # share of estimates that are spoilt further
 CELLS = 1.0  # weight of the shares of error in the loss, against that of the SI-SNR
 FAINT = 1e-5  # of an estimate's energy: a cell below it has no share of error to learn
 TINY = 1e-10
@@ -68,7 +68,7 @@ class QualityTraining(LightningModule):
         energy = references.square().sum(1, keepdim=True) + TINY
         target = (estimates * references).sum(1, keepdim=True) / energy * references
         powers = [
-            networks.cells(self.network.analysis.transform(one).abs().square())
+            networks.cells(networks.power(self.network.analysis.transform(one)))
             for one in (target, estimates - target)
         ]
         share = powers[1] / (powers[0] + powers[1] + TINY)

@@ -60,6 +60,9 @@ def answer(model, signals, sample_rate):
         options["references"] = [rows.astype(np.float32) for rows in truth]
     if model.task == "separation":
         return model.separate(signals, sources=2, **options)
+    if model.judges:
+        parted = [np.stack([s**2 + 0.5 * s, s[::-1]]) for s in signals]
+        return model.judge(signals, parted, **options)
     method = {"enhancement": "enhance", "classification": "classify",
               "embedding": "embed_audio", "quality": "estimate"}[model.task]
     return getattr(model, method)(signals, **options)
@@ -115,7 +118,11 @@ def assert_alike(model, some, others) -> None:
     """The same answers: to the byte, or for a network to within rounding."""
     assert len(some) == len(others)
     for one, other in zip(some, others, strict=True):
-        if not isinstance(one, np.ndarray):
+        if model.judges:
+            assert one.keys() == other.keys()
+            for name, values in one.items():  # dB
+                np.testing.assert_allclose(values, other[name], atol=1e-3)
+        elif not isinstance(one, np.ndarray):
             assert one == other
         elif model.weights is None:
             assert one.tobytes() == other.tobytes()
@@ -134,6 +141,8 @@ def check_answers(model, signals, answers) -> None:
     for signal, found in zip(signals, answers, strict=True):
         if model.task == "recognition":
             assert isinstance(found, str)
+        elif model.judges:
+            assert all(len(values) == 2 for values in found.values())
         elif model.task == "quality":
             assert all(isinstance(value, float) for value in found.values())
         else:
@@ -209,6 +218,12 @@ def test_no_clips_no_answers(model):
 
 
 def test_another_shape_is_refused(model):
+    if model.judges:
+        with pytest.raises(ValueError, match=r"\(sources, time\) of one length, got \(2, 100\)"):
+            model.judge(
+                np.zeros((1, 2, 100)), np.zeros((1, 2, 100)), sample_rate=rates_of(model)[0]
+            )
+        return
     ask = getattr(model, METHODS[model.task])
     options = {} if model.task == "recognition" else {"sample_rate": rates_of(model)[-1]}
     if model.task == "separation":

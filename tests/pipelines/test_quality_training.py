@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfiltfilt
 
 import models
 from metrics import si_snr
@@ -137,3 +138,33 @@ def test_halves_keep_a_mixture_together_and_are_about_as_large():
     halves = quality_training.half_of(names + names)
     assert (halves[:400] == halves[400:]).all()
     assert 0.4 < halves.mean() < 0.6
+
+
+def pairs_of(made, rows_of, role: str = "estimate") -> tuple[list, list]:
+    reader = RandomReader(made.folder)
+    clips = [reader[row.key] for row in rows_of]
+    mixtures = [clip.signal().astype(np.float32) for clip in clips]
+    estimates = [clip.signal(role).astype(np.float32)[None] for clip in clips]
+    reader.close()
+    return mixtures, estimates
+
+
+def test_the_judge_that_comes_along_tells_good_from_bad_and_knows_what_it_never_heard(made):
+    judge = models.create("blind-si-snr", device="cpu")
+    among = rows(made("estimates"))
+    mixtures, estimates = pairs_of(made("estimates"), among)
+    found = judge.judge(mixtures, estimates, sample_rate=8_000)
+    truth = np.array([float(row.labels["si_snr_db"]) for row in among])
+    told = {name: np.array([one[name][0] for one in found]) for name in found[0]}
+    spread = np.abs(truth - 7.5) < 15
+    assert np.corrcoef(told["si_snr"][spread], truth[spread])[0, 1] > 0.85
+    assert (told["outside"] >= 0.5).mean() < 0.2
+    halves = [low_and_high(mixture) for mixture in mixtures[::6]]
+    strange = judge.judge(mixtures[::6], halves, sample_rate=8_000)
+    assert np.mean([max(one["outside"]) >= 0.5 for one in strange]) > 0.85
+
+
+def low_and_high(mixture: np.ndarray) -> np.ndarray:
+    """A separator from outside the pool: below 1 kHz one talker, above it the other."""
+    low = sosfiltfilt(butter(8, 1_000, fs=8_000, output="sos"), mixture)
+    return np.stack([low, mixture - low]).astype(np.float32)
