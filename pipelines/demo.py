@@ -33,21 +33,27 @@ MODELS = {
     "recognition": ["pocketsphinx", "pocketsphinx-narrow"],
     "separation": ["mixture", "nmf", "small-conv-tasnet", "oracle-irm"],
     "enhancement": ["noisy", "wiener", "spectral-gating"],
+    "zero-shot": ["small-clap"],
 }
 METRICS: dict[str, dict[str, Any]] = {
     "recognition": {"wer": {"normaliser": "basic"}},
     "separation": {"si_snri": {}, "stoi": {}},
     "enhancement": {"pesq": {}, "stoi": {}},
+    "zero-shot": {"top_1": {}},
 }
 SLICES = {
     "recognition": ["duration", "snr"],
     "separation": ["duration", "overlap"],
     "enhancement": ["snr", "duration"],
+    "zero-shot": [],
 }
+WORDS = {"prompts": ["bare", "sounds"], "probe": True}  # of the zero-shot comparison
+TREATED = ("-in-rooms", "-by-telephone")  # how the names of simulated sets end
 TITLES = {
     "recognition": "Speech recognition",
     "separation": "Two talkers apart",
     "enhancement": "Speech out of noise",
+    "zero-shot": "Sounds by their names",
 }
 
 
@@ -61,6 +67,7 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
         "recognition": ("readings", "readings-in-rooms"),
         "separation": ("pairs", "pairs-in-rooms"),
         "enhancement": ("noisy", "noisy-in-rooms"),
+        "zero-shot": ("sounds", "sounds-by-telephone"),
     }
     comparisons = {
         task: {
@@ -72,6 +79,7 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
             "synthetic": [clean],
             "simulated": [rooms],
             "real": [f"yours-{task}"] if task in found else [],
+            **(WORDS if task == "zero-shot" else {}),
         }
         for task, (clean, rooms) in columns.items()
     }
@@ -115,10 +123,16 @@ def _synthetic(own_text: int) -> dict[str, Any]:
         "noisy-in-rooms": scenes(
             clips=20, room=ROOM, noise={"kinds": ["babble", "pink"], "snr_db": [0, 10]}
         ),
+        "sounds": {"kind": "sounds", "each": 3, "seconds": [1.5, 2.0]},
+        "sounds-by-telephone": {
+            "kind": "augment",
+            "of": ["sounds"],
+            "channel": {"telephone": True, "codecs": [{"name": "gsm"}]},
+        },
     }
     return {
         name: {
-            "domain": "simulated" if name.endswith("-in-rooms") else "synthetic",
+            "domain": "simulated" if name.endswith(TREATED) else "synthetic",
             "recipe": recipe,
             "redistribute": not own_text,
             "licence": "CC0-1.0" if not own_text else "unknown",

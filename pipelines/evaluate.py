@@ -193,9 +193,8 @@ def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
 def summarise_all(suite: Suite, cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Sum up what classifiers of zero-shot comparisons say, dataset by dataset."""
     asked = [cell for cell in cells if suite.comparisons[cell.comparison].task == zeroshot.TASK]
-    parts = {part.id: part for part in (summaries.plan(workspace, cell) for cell in asked)}
-    if parts:
-        running.run("Summarise", list(parts.values()), summaries.sum_up, engine)
+    parts = [summaries.plan(workspace, cell) for cell in asked]
+    running.lightly("Summarise", parts, summaries.sum_up, engine)
 
 
 def score_parts(cells: list[Cell], workspace: Workspace) -> list[Part]:

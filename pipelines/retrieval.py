@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import models
 from metrics import retrieval
-from pipelines import derived, predict, zeroshot
+from pipelines import derived, predict, running, zeroshot
 from pipelines.answers import EMBEDS, offers
 from pipelines.config import ModelConfig
 from pipelines.derived import Derived, Members, Vectors
@@ -66,12 +66,12 @@ def handling(name: str, config: ModelConfig) -> Ranked:
 def answer_all(cells: Sequence[Cell], workspace: Workspace, engine: Engine) -> None:
     """Captions, places, and the answers of every retrieval cell; embeddings must be there."""
     asked = [cell for cell in cells if isinstance(cell.handling, Ranked)]
-    zeroshot.run(
+    running.lightly(
         "Embed captions", [_texts(workspace, c) for c in asked], zeroshot.embed_texts, engine
     )
-    zeroshot.run("Search", [_search(workspace, c) for c in asked], rank, engine)
+    running.lightly("Search", [_search(workspace, c) for c in asked], rank, engine)
     parts = [part for cell in asked for part in _answers(workspace, cell)]
-    zeroshot.run("Store places", parts, answer_shard, engine)
+    running.lightly("Store places", parts, answer_shard, engine)
     for cell in asked:
         predict.describe(workspace, cell.made.card, cell.handling)
 

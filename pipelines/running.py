@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pipelines.predict import Handling
     from pipelines.transforms import Work
 
+LIGHT = 5.0  # seconds that parts say they cost
+
 
 def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
     """Do the parts that are not done yet, as `transforms.run` does; how many there were to do."""
@@ -25,3 +27,22 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
         stores.sweep(folder)
     progress.note(label, parts)
     return 0
+
+
+def lightly(label: str, parts: Sequence[Part], work: Work, engine: Engine) -> None:
+    """Do light parts, such as arithmetic on stored answers, once each: those of LIGHT together in
+    this process, without Beam, whose start alone would cost more; others as `run` does.
+    """
+    once = list({part.id: part for part in parts}.values())
+    todo = [part for part in once if not sidecars.is_current(part)]
+    if not engine.is_local or sum(part.seconds for part in todo) > LIGHT or not todo:
+        if once:
+            run(label, once, work, engine)
+        return
+    from threadpoolctl import threadpool_limits
+
+    for part in todo:
+        stores.remove(sidecars.path(part.folder, part.stem))
+    with progress.watch(label, once, todo), threadpool_limits(1):
+        for part in todo:
+            work(part)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipelines.publish import Cell
 
 VERSION = "1"  # bump when the same answers would come to something else
+COST = 1e-3  # seconds that a clip costs here
 STEM, FIGURES = "summary", "summary-figures.json"
 TASK = "zero-shot"
 MOST_CLASSES, MOST_ROWS = 100, 12  # of a table class by class
@@ -57,7 +58,8 @@ def plan(workspace: Workspace, cell: Cell) -> Part:
         contents.append([found.content, shard.content])
     stems = tuple(shard.stem for shard in card.shards)
     inputs = digest(["summary", VERSION, contents])
-    return Part(folder, STEM, inputs, 0, 0.0, Summing(cell.made.folder, stems))
+    seconds = card.clips * COST
+    return Part(folder, STEM, inputs, 0, seconds, Summing(cell.made.folder, stems))
 
 
 def sum_up(part: Part) -> None:
@@ -72,7 +74,9 @@ def sum_up(part: Part) -> None:
     target = f"{part.folder}/{FIGURES}"
     record = answered.record()
     stores.write_json(target, record)
-    sidecars.write(part, sidecars.facts(target), content=digest(record), clips_out=0, seconds=0.0)
+    sidecars.write(
+        part, sidecars.facts(target), content=digest(record), clips_out=0, seconds=part.seconds
+    )
 
 
 @dataclass

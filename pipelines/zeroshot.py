@@ -10,7 +10,7 @@ predictions/<model>+<prompts>-<hash>/<dataset>/    texts.parquet or probe.parque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ VERSION = "1"  # bump when the same embeddings and words would give other answer
 TASK = "zero-shot"
 LINEAR = "linear-probe"
 TEXTS, PROBE = "texts", "probe"  # stems beside the shards
-COST = 1e-3  # seconds of audio that a clip is worth in work here
+COST = 1e-3  # seconds that a clip costs here
 TINY = 1e-12  # the least length that a vector is divided by
 
 Floats = NDArray[np.float64]
@@ -147,20 +147,13 @@ def answer_all(cells: Sequence[Cell], workspace: Workspace, engine: Engine) -> N
     """Texts, probes, and then the answers of every zero-shot cell; embeddings must be there."""
     asked = [cell for cell in cells if isinstance(cell.handling, Worded | Probed)]
     texts = [_texts_part(workspace, cell) for cell in asked if isinstance(cell.handling, Worded)]
-    run("Embed prompts", texts, embed_texts, engine)
+    running.lightly("Embed prompts", texts, embed_texts, engine)
     fits = [_probe_part(workspace, cell) for cell in asked if isinstance(cell.handling, Probed)]
-    run("Fit probes", fits, fit_probe, engine)
+    running.lightly("Fit probes", fits, fit_probe, engine)
     parts = [part for cell in asked for part in _answer_parts(workspace, cell)]
-    run("Classify", parts, answer_shard, engine)
+    running.lightly("Classify", parts, answer_shard, engine)
     for cell in asked:
         predict.describe(workspace, cell.made.card, cell.handling)
-
-
-def run(label: str, parts: Sequence[Part], work: Callable[[Part], None], engine: Engine) -> None:
-    """Do parts once each, if there are any."""
-    once = list({part.id: part for part in parts}.values())
-    if once:
-        running.run(label, once, work, engine)
 
 
 # Texts: embedded once a prompt set and dataset

@@ -110,6 +110,7 @@ def main() -> None:
         bench_rooms,
         bench_text,
         bench_tracking,
+        bench_zero_shot,
     )  # they borrow `compare` from here
 
     print("ratio of median times, peer over RealEar: over 1 is faster than the peer\n")
@@ -122,6 +123,7 @@ def main() -> None:
     bench_rooms.main()
     bench_inference.main()
     bench_tracking.main()
+    bench_zero_shot.main()
     bench_board.main([])
 
 

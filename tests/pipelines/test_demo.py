@@ -12,8 +12,8 @@ from pipelines.config import parse_suite
 from pipelines.records import RealEarError
 from pipelines.shards.datasets import RandomReader
 
-SIMULATED = {"readings-in-rooms", "pairs-in-rooms", "noisy-in-rooms"}
-SYNTHETIC = {"readings", "pairs", "noisy"}
+SIMULATED = {"readings-in-rooms", "pairs-in-rooms", "noisy-in-rooms", "sounds-by-telephone"}
+SYNTHETIC = {"readings", "pairs", "noisy", "sounds"}
 SOURCES = {"talkers"}  # what pairs are mixed of: on no board
 
 
@@ -31,9 +31,9 @@ def put(root: Path, *names: str) -> Path:
 def test_without_recordings_there_is_no_real_column():
     suite = demo.suite()
     assert suite.datasets.keys() == SYNTHETIC | SIMULATED | SOURCES
-    assert [comparison.real for comparison in suite.comparisons.values()] == [[], [], []]
+    assert [comparison.real for comparison in suite.comparisons.values()] == [[], [], [], []]
     assert {comparison.task for comparison in suite.comparisons.values()} == {
-        "recognition", "separation", "enhancement"
+        "recognition", "separation", "enhancement", "zero-shot"
     }  # fmt: skip
     assert all(dataset.redistribute for dataset in suite.datasets.values())
     step.check_models(suite)
@@ -164,7 +164,8 @@ def test_a_tiny_demo(realear, recordings, monkeypatch, tmp_path):
     def tiny(*arguments, **options):
         value = json.loads(whole(*arguments, **options).model_dump_json(exclude_unset=True))
         for name, dataset in value["datasets"].items():
-            dataset["limit"] = 24 if name in ("readings", "talkers") else 3
+            many = name in ("readings", "talkers") or name.startswith("sounds")
+            dataset["limit"] = 24 if many else 3
         value["comparisons"]["recognition"]["models"] = ["pocketsphinx-narrow"]
         return parse_suite(value, "demo")
 
