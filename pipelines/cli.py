@@ -71,7 +71,7 @@ def demo(
     """A leaderboard from nothing: synthesise, degrade, recognise, separate, enhance, compare.
 
     --real FOLDER adds your recordings: with KEY.txt beside KEY.wav, a manifest.csv, clean/ and
-    noisy/, or mix/, s1/ and s2/.
+    noisy/, or mix/, with s1/ and s2/ if you have them.
     """
     engine = _engine(context, runner, workers)
     from pipelines import boarding

@@ -26,7 +26,8 @@ LAYOUTS = """\
   transcripts.tsv beside *.wav      KEY <tab> words: recognition
   manifest.csv (.tsv, .jsonl)       path and text, clean or sources (;): what it names
   noisy/KEY.wav and clean/KEY.wav   enhancement
-  mix/, s1/ and s2/KEY.wav          separation"""
+  mix/, s1/ and s2/KEY.wav          separation
+  mix/KEY.wav                       separation whose sources nobody has: by guesses"""
 
 ROOM = {"t60_s": [0.2, 0.4], "distance_m": [0.5, 1.2]}
 MODELS = {
@@ -37,7 +38,7 @@ MODELS = {
 }
 METRICS: dict[str, dict[str, Any]] = {
     "recognition": {"wer": {"normaliser": "basic"}},
-    "separation": {"si_snri": {}, "stoi": {}},
+    "separation": {"si_snri": {}, "stoi": {}, "blind_si_snr": {}},
     "enhancement": {"pesq": {}, "stoi": {}},
     "zero-shot": {"top_1": {}},
 }
@@ -73,7 +74,7 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
         task: {
             "task": task,
             "title": TITLES[task],
-            "models": MODELS[task],
+            "models": _models(task, found.get(task, {})),
             "metrics": METRICS[task],
             "slices": SLICES[task],
             "synthetic": [clean],
@@ -86,6 +87,12 @@ def suite(real: str | None = None, *, tolerate: float = 0.0) -> Suite:
     title = "RealEar demo" if real is None else "RealEar demo with your recordings"
     value = {"name": "demo", "title": title, "datasets": datasets, "comparisons": comparisons}
     return parse_suite(value, "demo")
+
+
+def _models(task: str, real: dict[str, Any]) -> list[str]:
+    """The task's models; without oracles where real mixtures came without the truth."""
+    blind = task == "separation" and bool(real) and real.get("sources") == []
+    return [name for name in MODELS[task] if not (blind and name.startswith("oracle"))]
 
 
 def _own_texts(found: dict[str, dict[str, Any]]) -> int:
@@ -151,8 +158,9 @@ def real_corpora(folder: str) -> dict[str, dict[str, Any]]:
         if (manifest := root / f"manifest{suffix}").is_file():
             return _of_manifest(manifest)
     found: dict[str, dict[str, Any]] = {}
-    if (root / "mix").is_dir() and (root / "s1").is_dir() and (root / "s2").is_dir():
-        sources = ["s1/{file}", "s2/{file}"]
+    parts = [name for name in ("s1", "s2") if (root / name).is_dir()]
+    if (root / "mix").is_dir() and len(parts) != 1:
+        sources = [f"{name}/{{file}}" for name in parts]
         found["separation"] = _files(folder, "mix/{name}.*", sources=sources)
     if (root / "noisy").is_dir() and (root / "clean").is_dir():
         found["enhancement"] = _files(folder, "noisy/{name}.*", clean="clean/{file}")

@@ -56,6 +56,7 @@ LAYOUTS = {
     "transcripts": (["transcripts.tsv", "1.wav"], {"recognition"}),
     "noisy and clean": (["noisy/1.wav", "clean/1.wav"], {"enhancement"}),
     "mixtures": (["mix/1.wav", "s1/1.wav", "s2/1.wav"], {"separation"}),
+    "mixtures alone": (["mix/1.wav"], {"separation"}),
     "all three": (
         [
             "transcripts.tsv",
@@ -82,6 +83,15 @@ def test_layouts(tmp_path, names, tasks):
         assert suite.datasets[name].domain == "real"
         assert not suite.datasets[name].redistribute
     step.check_datasets(suite)
+
+
+def test_oracles_are_not_asked_about_mixtures_whose_sources_nobody_has(tmp_path):
+    alone = demo.suite(str(put(tmp_path / "a", "mix/1.wav"))).comparisons["separation"]
+    parted = demo.suite(str(put(tmp_path / "b", "mix/1.wav", "s1/1.wav", "s2/1.wav")))
+    assert "blind_si_snr" in alone.metrics
+    assert alone.models == ["mixture", "nmf", "small-conv-tasnet"]
+    assert parted.comparisons["separation"].models == [*alone.models, "oracle-irm"]
+    assert demo.suite().comparisons["separation"].models == [*alone.models, "oracle-irm"]
 
 
 @pytest.mark.parametrize(
