@@ -87,6 +87,7 @@ def _fitted(vectors: Floats, classes: NDArray[np.str_]) -> Judge:
     spread = np.where(spread > 0, spread, 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model = LogisticRegression(C=STRENGTH, max_iter=ITERATIONS)
         model.fit((vectors - mean) / spread, classes)
     weights, biases = model.coef_ / spread, model.intercept_

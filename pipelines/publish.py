@@ -221,6 +221,8 @@ def _origin(cell: Cell) -> Origin:
         *(("Judged by", judge.called(spec)) for spec in cell.specs if judge.is_blind(spec)),
     )
     commands = (shlex.join(predicted), shlex.join([*scored, *measured]))
+    if asked.source is not asked:  # what is made of a model's answers is made by a suite alone
+        commands = (shlex.join(predicted), "realear evaluate SUITE.yaml")
     return Origin(asked.fingerprint, card.name, commands, facts)
 
 
