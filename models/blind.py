@@ -73,7 +73,7 @@ class Judge(Trained):
                 f"{type(self).__name__}: expected signals at {self.sample_rate} Hz, got "
                 f"{sample_rate} Hz; resample them first"
             )
-        calibrated = self._calibrated()
+        calibrated = self.calibrated()
         clips = [_checked(*clip) for clip in zip(mixtures, estimates, strict=True)]
         pairs = self._judgeable(clips)
         found: dict[str, Any] = {}
@@ -136,7 +136,7 @@ class Judge(Trained):
 
         return self._filled(built(self._config()))
 
-    def _calibrated(self) -> calibrations.Calibration:
+    def calibrated(self) -> calibrations.Calibration:
         """ValueError where the folder holds none."""
         if self._read is None:
             path, values = self.folder / "calibration.safetensors", self.calibration

@@ -150,7 +150,7 @@ SET = {"domain": "simulated", "licence": "CC0-1.0", "shard_clips": 500}
 
 def made(work: Path, name: str) -> dict[str, Any]:
     """A dataset that quality.yaml made."""
-    return {"domain": "simulated", "path": str((work / "datasets" / name).resolve())}
+    return {"domain": "synthetic", "path": str((work / "datasets" / name).resolve())}
 
 
 def separated(of: Sequence[str], **options: Any) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def digits(work: Path, names: Sequence[str]) -> Data:
         "kind": "scenes",
         "of": [f"digits-{title}"],
         "talkers": 2,
-        "clips": 120,
+        "clips": 60,
         "sample_rate": RATE,
         "loudness_lufs": [-36, -25],
     }
