@@ -221,7 +221,15 @@ def test_the_examples_are_sound(path, monkeypatch):
     monkeypatch.setenv("REALEAR_RECORDINGS", "/somewhere")
     suite = load_suite(str(path))
     assert set(making_order(suite)) == set(suite.datasets)
-    evaluate.check_models(suite)
+    # Models that the example's own commands train first are not there yet.
+    trained = set(re.findall(r"--to (\S+)", path.read_text(encoding="utf-8")))
+    later = {n for n, m in suite.models.items() if m.parameters.get("checkpoint") in trained}
+    assert later or not trained
+    comparisons = {
+        name: asked.model_copy(update={"models": [m for m in asked.models if m not in later]})
+        for name, asked in suite.comparisons.items()
+    }
+    evaluate.check_models(suite.model_copy(update={"comparisons": comparisons}))
 
 
 def test_slices_are_built_in_names_or_mappings_and_ties_have_a_level():
