@@ -10,6 +10,7 @@ predictions/<model>+<prompts>-<hash>/<dataset>/    texts.parquet or probe.parque
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -221,6 +222,8 @@ def _loaded(source: Handling) -> Any:
     if _KEPT.get("chain") != source.chain:
         _KEPT.clear()
         _KEPT.update(chain=source.chain, model=source.load())
+        if "torch" in sys.modules:  # as everywhere: answers must not depend on a machine's cores
+            sys.modules["torch"].set_num_threads(1)
     return _KEPT["model"]
 
 

@@ -7,7 +7,6 @@ and a small text tower: what is compared is hearing the clips with not hearing t
 import contextlib
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -124,10 +123,16 @@ def by_sorting(audios: np.ndarray, texts: np.ndarray, owners: np.ndarray) -> tup
 def peak(folder: str) -> None:
     """Print by how many MB a search from files lets the process grow, the files' pages included."""
     owners = np.load(f"{folder}/owners.npy")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest()
     search(mapped(folder, "audios"), mapped(folder, "texts"), owners=owners, ks=(10,))
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
-    print(json.dumps(grown))
+    print(json.dumps(highest() - before))
+
+
+def highest() -> float:
+    """The most MB that this process ever held; unlike ru_maxrss not its parent's before it."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    [told] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(told) / 1e3
 
 
 def large() -> None:
@@ -150,7 +155,7 @@ def large() -> None:
     whole = AUDIOS * TEXTS * 8 / 1e6
     what = f"search {AUDIOS:,} × {TEXTS:,}, both ways"
     print(f"{what:<46} {theirs / ours:6.2f} × a loop of numpy's argsort", flush=True)
-    told = f"of {size:.0f} MB in files; all similarities would take {whole:.0f} MB"
+    told = f"{size:.0f} MB of files mapped among them; all similarities: {whole:.0f} MB"
     print(f"{'… its memory':<46} {float(grown):6.0f} MB, {told}", flush=True)
 
 

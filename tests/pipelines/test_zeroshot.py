@@ -13,11 +13,13 @@ from leaderboards.records import Board
 from pipelines import gates, prompts
 from pipelines.cleaning import clean
 from pipelines.config import parse_suite
+from pipelines.engines import Engine
 from pipelines.evaluate import evaluate
 from pipelines.records import RealEarError
 from pipelines.score import Answers
 from pipelines.shards.datasets import read_rows
 from pipelines.tasks import arrays
+from pipelines.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("doubles")
 
@@ -221,3 +223,15 @@ def test_gates_are_called_as_the_rows(tones):
     assert gates.parse(f"classes.{names[0]}.real.top_1 < 0.5", [known]).of == f"classes.{names[0]}"
     with pytest.raises(RealEarError, match="unknown comparison or model"):
         gates.parse("doubles:Centroid.real.top_1 < 0.5", [known])
+
+
+@pytest.mark.slow
+def test_one_worker_or_two_give_the_same_bytes(tones, tree, tmp_path):
+    value = suite(tones, prompts=["bare", "sound-of"], probe=True)
+    for workers in (1, 2):
+        workspace = Workspace(str(tmp_path / f"by-{workers}"))
+        evaluate(parse_suite(value, "here"), workspace, Engine(workers=workers))
+    one, two = (tree(tmp_path / f"by-{workers}") for workers in (1, 2))
+    assert one == two
+    assert any("texts.parquet" in name for name in one)
+    assert any("probe.parquet" in name for name in one)
