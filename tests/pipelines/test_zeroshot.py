@@ -13,6 +13,7 @@ from leaderboards.records import Board
 from pipelines import gates, prompts
 from pipelines.cleaning import clean
 from pipelines.config import parse_suite
+from pipelines.corpora import dcase_scenes, free_spoken_digits
 from pipelines.engines import Engine
 from pipelines.evaluate import evaluate
 from pipelines.records import RealEarError
@@ -191,6 +192,8 @@ def test_vocabularies_are_those_of_the_datasets():
     sizes = {"esc50": 50, "urbansound8k": 10, "tut-scenes-2017": 15, "digits": 10}
     folder = prompts.SHIPPED / "vocabularies"
     assert {name: len(prompts.vocabulary(name)) for name in prompts.names(folder)} == sizes
+    assert set(prompts.vocabulary("digits")) == set(free_spoken_digits.WORDS)
+    assert set(prompts.vocabulary("tut-scenes-2017")) == set(dcase_scenes.SCENES_2016)
 
 
 def test_a_sets_hash_is_of_what_it_says(tmp_path):
