@@ -404,6 +404,8 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.experiments) - EXPERIMENTS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(EXPERIMENTS)}")
+    if "transfer" in (asked.experiments or EXPERIMENTS) and "REALEAR_RECORDINGS" not in os.environ:
+        parser.error("transfer: expected the recordings' folder in REALEAR_RECORDINGS, found none")
     torch.set_num_threads(1)
     bench = Bench.of(asked.work)
     for name in asked.experiments or EXPERIMENTS:
