@@ -40,11 +40,12 @@ def serve(folder: str, port: int) -> None:
             "any that is free"
         ) from error
     found = len(boards(root.resolve()))
-    progress.console.print(
-        f"Boards  {found} at http://{HOST}:{server.server_port}/ until Ctrl-C", soft_wrap=True
-    )
     with server:
         try:
+            progress.console.print(
+                f"Boards  {found} at http://{HOST}:{server.server_port}/ until Ctrl-C",
+                soft_wrap=True,
+            )
             server.serve_forever()
         except KeyboardInterrupt:
             progress.console.print("stopped")

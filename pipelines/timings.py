@@ -73,6 +73,7 @@ def collect(workspace: Workspace) -> None:
     RTFx must come from a run that was not served from a cache: a shard that is redone because its
     file was lost has warm caches, one with new inputs is new.
     """
+    stores.sweep(workspace.timing_spool)  # what a kill left of a time half-written
     spooled = stores.listing(workspace.timing_spool, "*.json")
     if not spooled:
         return

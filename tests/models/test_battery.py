@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+from metrics import FailedPrediction
 from models import MODELS, create
 from models.registry import model_class
 
@@ -186,6 +187,10 @@ def test_input_is_left_alone_and_not_shared(model):
 def test_silence_of_any_length(model, size):
     for rate in rates_of(model):
         silent = np.zeros(size, np.float32)
+        if size == 0 and model.task in ("classification", "embedding"):
+            with pytest.raises(FailedPrediction, match="empty"):
+                answer(model, [silent], rate)
+            continue
         found = answer(model, [silent], rate)
         check_answers(model, [silent], found)
         sounds = model.task in ("separation", "enhancement") and model.weights is None
