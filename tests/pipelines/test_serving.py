@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -135,7 +137,14 @@ def test_ctrl_c_ends_calmly(site) -> None:
     command = [Path(sys.executable).with_name("realear"), "board", "--serve", site, "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert server.stderr is not None
-    assert server.stderr.readline().startswith("Boards  2 at http://127.0.0.1:")
+    said = server.stderr.readline()
+    assert said.startswith("Boards  2 at http://127.0.0.1:")
+    port = int(re.findall(r":(\d+)/", said)[0])
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    ) as client:  # it serves by now
+        client.request("GET", "/")
+        assert client.getresponse().status == 200
     server.send_signal(signal.SIGINT)
     assert server.wait(30) == 0
     assert server.stderr.read() == "stopped\n"
