@@ -142,7 +142,7 @@ def test_ctrl_c_ends_calmly(site) -> None:
     port = int(re.findall(r":(\d+)/", said)[0])
     with closing(
         http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    ) as client:  # it serves by now
+    ) as client:
         client.request("GET", "/")
         assert client.getresponse().status == 200
     server.send_signal(signal.SIGINT)
