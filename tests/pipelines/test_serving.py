@@ -140,9 +140,7 @@ def test_ctrl_c_ends_calmly(site) -> None:
     said = server.stderr.readline()
     assert said.startswith("Boards  2 at http://127.0.0.1:")
     port = int(re.findall(r":(\d+)/", said)[0])
-    with closing(
-        http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    ) as client:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
         client.request("GET", "/")
         assert client.getresponse().status == 200
     server.send_signal(signal.SIGINT)
