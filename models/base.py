@@ -12,6 +12,7 @@ A model is a dataclass whose fields are its parameters. It names its `task` and 
 | embedding, of texts, too | `embed_text(texts)` | (dim,) float32, in the same space |
 | quality | `estimate(signals, *, sample_rate)` | {"stoi": 0.93, …}: values by metric's name |
 | quality, of separation (`judges`) | `judge(mixtures, estimates, *, sample_rate)` | lists by name |
+| explanation | `explain(signals, classifier, classes, *, sample_rate)`: `models.explaining` | mask |
 
 What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
@@ -140,6 +141,10 @@ class Model:
     def judge(self, *_args: Any, **_kwargs: Any) -> list[dict[str, list[float]]]:
         """Guessed SI-SNR of each estimate; see the module. Raises TypeError unless it judges."""
         self._refuse("judge")
+
+    def explain(self, *_args: Any, **_kwargs: Any) -> list[Vector]:
+        """A mask of each signal; see the module. Raises TypeError unless it is an explainer."""
+        self._refuse("explain")
 
     def _refuse(self, method: str) -> NoReturn:
         raise TypeError(
