@@ -12,7 +12,7 @@ A model is a dataclass whose fields are its parameters. It names its `task` and 
 | embedding, of texts, too | `embed_text(texts)` | (dim,) float32, in the same space |
 | quality | `estimate(signals, *, sample_rate)` | {"stoi": 0.93, …}: values by metric's name |
 | quality, of separation (`judges`) | `judge(mixtures, estimates, *, sample_rate)` | lists by name |
-| explanation | `explain(signals, classifier, classes, *, sample_rate)`: `models.explaining` | mask |
+| explanation | `explain(signals, classifier, classes, *, sample_rate)` | `explaining.Mask` |
 
 What every model keeps to:
 - It takes a batch: a sequence of mono clips, (time,) float32, finite, full scale at ±1, of any
