@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.adapters.pooling import check_rate_of, cropped, mean_over_windows, refuse_empty
 from models.base import Signal, Vector, check_choice, check_rate, check_sources
+from models.explaining import Explainable, Heard
 from models.neural import Neural, hash_folder, load_weights
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -228,3 +229,64 @@ class TrainedClap(Trained):
             return []
         with torch.inference_mode(), self._autocast():
             return list(self._network.texts([str(text) for text in texts]).float().cpu().numpy())
+
+
+@dataclass(kw_only=True)
+class TrainedClassifier(Trained, Explainable):
+    """A small CNN, see `models.classifier`, trained here; it hears a whole clip, of any length.
+
+    It can be looked into: `listen` gives its layers, with gradients.
+    """
+
+    task = "classification"
+    version = "1"
+    architecture = "Classifier"
+    sample_rate = 16_000
+    padding = "exact"
+
+    def _build(self) -> Any:
+        from models.classifier import Classifier
+
+        config = self._config()
+        self.labels = tuple(config["labels"])
+        network = self._filled(Classifier(classes=len(self.labels), **config["network"]))
+        return network.requires_grad_(False)  # what is asked for are gradients at the samples
+
+    def classify(self, signals: Sequence[Signal], *, sample_rate: int) -> list[Vector]:
+        """(classes,) float32 logits of each (time,) signal, in the order of `labels`;
+        FailedPrediction for one without a sample.
+        """
+        self.load()
+        check_rate_of(self, sample_rate)
+        return self._answers(signals, refuse_empty)
+
+    def _compute(self, batch: Any, lengths: Any) -> Sequence[Vector]:
+        return list(self._network(batch, lengths).logits.float().cpu().numpy())
+
+    def listen(self, batch: Any, lengths: Any) -> Heard:
+        """Logits, the embedding that they are linear in, (clips, dim), and what each block gives;
+        see `models.explaining`.
+        """
+        self.load()
+        found: Heard = self._network(batch, lengths)
+        return found
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """How many classes it tells apart, how many mel bands it hears, how many channels each
+        hidden layer has; ValueError where it is none.
+        """
+        config = self._config()
+        width, depth = config["network"]["width"], config["network"]["depth"]
+        channels = [width * 2**turn for turn in range(depth)]
+        return {
+            "classes": len(config["labels"]),
+            "mels": config["network"]["mels"],
+            "channels": channels,
+        }
+
+    def frequencies(self, bands: int) -> NDArray[np.float64]:
+        """Hz in the middle of each of so many bands: they divide the mel scale evenly."""
+        from models.classifier import band_centres
+
+        return band_centres(bands)

@@ -313,10 +313,17 @@ def tune(
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="separation, recognition, quality, real-m or clap.")],
+    task: Annotated[
+        str,
+        typer.Argument(help="separation, recognition, quality, real-m, clap or classification."),
+    ],
     on: Annotated[str, typer.Option(help="The dataset to learn from: its folder or name.")],
     held_out: Annotated[str, typer.Option(help="Another one, to tell when it is learnt.")],
     to: Annotated[str, typer.Option(help="The folder to write the model to.")],
+    test: Annotated[
+        list[str] | None,
+        typer.Option(help="A dataset that the card tells its results on. Repeat it."),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option("--set", help="Such as steps=2000 or learning_rate=1e-3. Repeat it."),
@@ -327,10 +334,12 @@ def train(
     from pipelines import arguments, training
 
     workspace = Workspace(out)
-    learnt, watched = (arguments.find(name, workspace) for name in (on, held_out))
+    learnt, watched, *tests = (
+        arguments.find(name, workspace) for name in (on, held_out, *(test or []))
+    )
     given = arguments.words(parameter or [], "--set")
     store = f"sqlite:///{Path(workspace.database).absolute()}"
-    card = training.train(task, learnt, watched, to, given, tracking=store)
+    card = training.train(task, learnt, watched, to, given, tests=tests, tracking=store)
     progress.console.print(training.said(card, to), soft_wrap=True)
 
 

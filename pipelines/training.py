@@ -13,7 +13,7 @@ import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.neural import require
-from pipelines import audio, quality_training, stores
+from pipelines import audio, class_training, explainer_training, quality_training, stores
 from pipelines import training_pairs as pairs
 from pipelines.make import Made
 from pipelines.records import RealEarError, digest
@@ -52,10 +52,11 @@ class Settings:
     patience: int = 10  # looks without anything better until it ends
     learning_rate: float = 1e-3
     seed: int = 0
-    network: Mapping[str, int] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
     start: str = ""  # of clap: a folder to go on from
     teacher: str = ""  # of clap: a folder whose similarities are `soft` of the targets
     soft: float = 0.0
+    classifier: str = "classes-16k"  # of piq and l2i: the folder of what is to be explained
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Trainable:
     """Module whose SMALL holds the network's own sizes; "" for a network that has none."""
     finish: Callable[[Path, Made], dict[str, Any]] | None = None
     """What is found out about the trained model on the held-out clips, for its card."""
+    test: Callable[[Path, Made], dict[str, Any]] | None = None
+    """How good the trained model is on another dataset, for its card; nothing is chosen by it."""
     precision: str = "32-true"
 
 
@@ -85,19 +88,19 @@ def train(
     folder: str,
     given: Mapping[str, Any],
     *,
+    tests: Sequence[Made] = (),
     tracking: str | None = None,
 ) -> dict[str, Any]:
     """Train a model on one dataset, watch it on another, write its folder; the card.
 
-    `tracking`: MLflow's address, where the training becomes one run, however often it is stopped.
+    `tests`: datasets that the card tells its results on. `tracking`: MLflow's address, where the
+    training becomes one run, however often it is stopped.
 
     RealEarError for an unknown task or setting, datasets that do not fit, and a folder that holds
     something else. Ctrl-C keeps the last checkpoint.
     """
     lightning = require("lightning.pytorch", "training")
-    if task not in TRAINABLE:
-        raise RealEarError(f"train: unknown task {task!r}: {nearest(task, TRAINABLE)}")
-    kind = TRAINABLE[task]
+    kind = _kind(task, tests)
     settings = _settings(task, given)
     for name in ("lightning.fabric", "lightning.pytorch"):  # advice, and things for sale
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -129,8 +132,23 @@ def train(
     _export(Path(folder), Path(best.best_model_path), config)
     if kind.finish is not None:
         card["calibration"] = kind.finish(Path(folder), held_out)
+    if kind.test is not None and tests:
+        measured = [{**_named(made), **kind.test(Path(folder), made)} for made in tests]
+        card["tests"] = {each.pop("name"): each for each in measured}
     stores.write_json(f"{folder}/card.json", card)  # last, so that what has one is whole
     return card
+
+
+def _kind(task: str, tests: Sequence[Made]) -> Trainable:
+    if task not in TRAINABLE:
+        raise RealEarError(f"train: unknown task {task!r}: {nearest(task, TRAINABLE)}")
+    if tests and TRAINABLE[task].test is None:
+        can = sorted(name for name, kind in TRAINABLE.items() if kind.test is not None)
+        raise RealEarError(
+            f"train {task}: expected no dataset to test on, found {tests[0].card.name!r}; only "
+            f"{', '.join(can)} tells its results: predict and score with the model"
+        )
+    return TRAINABLE[task]
 
 
 def said(card: Mapping[str, Any], folder: str) -> str:
@@ -408,5 +426,40 @@ TRAINABLE: dict[str, Trainable] = {
     "clap": Trainable(
         *(pairs.module, pairs.clip, pairs.collate, "valid_loss", "min", "trained-clap"),
         sizes="models.training.clap",
+    ),
+    "classification": Trainable(
+        *(
+            class_training.module,
+            class_training.clip,
+            class_training.collate,
+            "valid_accuracy",
+            "max",
+            "trained-classifier",
+        ),
+        sizes="models.training.classification",
+        test=class_training.accuracy,
+        precision="bf16-mixed",
+    ),
+    "piq": Trainable(
+        *(
+            explainer_training.piq,
+            class_training.clip,
+            class_training.collate,
+            "valid_loss",
+            "min",
+            "trained-piq",
+        ),
+        sizes="models.training.piq",
+    ),
+    "l2i": Trainable(
+        *(
+            explainer_training.l2i,
+            class_training.clip,
+            class_training.collate,
+            "valid_loss",
+            "min",
+            "trained-l2i",
+        ),
+        sizes="models.training.l2i",
     ),
 }

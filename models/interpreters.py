@@ -1,0 +1,152 @@
+"""Explainers that are learnt for one classifier: PIQ and L2I, trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from models import explaining
+from models.adapters.pooling import check_rate_of, refuse_empty
+from models.base import Model, Signal, check_number, check_signal
+from models.explaining import Explainer, Mask
+from models.neural import Neural
+from models.own import Trained
+
+
+class Asking(Neural, Explainer):
+    """Base of explainers that compute their masks from a batch in torch."""
+
+    inside: ClassVar[bool] = True
+
+    def explain(
+        self,
+        signals: Sequence[Signal],
+        classifier: Model,
+        classes: Sequence[int],
+        *,
+        sample_rate: int,
+        **_references: Any,
+    ) -> list[Mask]:
+        """See `models.explaining`; FailedPrediction for a signal without a sample."""
+        self.load()
+        check_rate_of(self, sample_rate)
+        self.check(classifier)
+        clips = [check_signal(signal).astype(np.float32) for signal in signals]
+        for clip in clips:
+            if not len(clip):
+                refuse_empty(clip)
+        masks: list[Any] = [None] * len(clips)
+        for group in self._groups(clips):
+            compute = self._asked(classifier, [classes[number] for number in group])
+            found = self._batched([clips[number] for number in group], compute)
+            for number, mask in zip(group, found, strict=True):
+                masks[number] = self._on_grid(mask, len(clips[number]))
+        return masks
+
+    def _asked(self, classifier: Any, classes: list[int]) -> Callable[[Any, Any], list[Mask]]:
+        """What computes masks of a batch of clips (clips, time) and their lengths, each one's of
+        one of the `classes`, over cells of its own.
+        """
+        raise NotImplementedError
+
+    def _on_grid(self, mask: Mask, samples: int) -> Mask:
+        """Such a mask, of a clip of so many samples, at the cells of `models.explaining`."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class Interpreter(Trained, Asking):
+    """Base of both: a network that hears a classifier's hidden layers and says a mask.
+
+    It explains the one classifier that it was trained for, told by the hash of its weights.
+    """
+
+    version: ClassVar[str] = "1"
+    sample_rate = 16_000
+
+    def check(self, classifier: Model) -> None:
+        """ValueError for any other classifier than its own."""
+        super().check(classifier)
+        wanted = self._config()["classifier"]
+        if classifier.weights != wanted["weights"]:
+            raise ValueError(
+                f"{self.checkpoint}: expected the classifier {wanted['checkpoint']} that it was "
+                f"trained for, found other weights in {getattr(classifier, 'checkpoint', 'it')}: "
+                f"train one for these by `realear train`, with classifier=FOLDER"
+            )
+
+    def _groups(self, clips: Sequence[Signal]) -> list[list[int]]:
+        """Clips of about one length, no more than fill a batch."""
+        at_most = self.batch_seconds * (self.sample_rate or 1)
+        groups: list[list[int]] = []
+        for number in sorted(range(len(clips)), key=lambda n: len(clips[n])):
+            if not groups or (len(groups[-1]) + 1) * len(clips[number]) > at_most:
+                groups.append([])
+            groups[-1].append(number)
+        return groups
+
+    def _asked(self, classifier: Any, classes: list[int]) -> Callable[[Any, Any], list[Mask]]:
+        import torch
+
+        places = torch.tensor(classes, device=self.device)
+
+        def compute(batch: Any, lengths: Any) -> list[Mask]:
+            heard = classifier.listen(batch.to(classifier.device), lengths.to(classifier.device))
+            hidden = [layer.to(self.device) for layer in heard.hidden]
+            return list(self._masks(hidden, lengths, places).float().clamp(0, 1).cpu().numpy())
+
+        return compute
+
+    def _on_grid(self, mask: Mask, samples: int) -> Mask:
+        return mask[: explaining.shape(samples, self.sample_rate or 0)[0]].copy()
+
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
+        """(clips, frames, frequencies) of one batch."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class TrainedPiq(Interpreter):
+    """PIQ (arXiv 2303.12659), see `models.piq`, for a classifier trained here."""
+
+    architecture = "Piq"
+
+    def _build(self) -> Any:
+        from models.piq import Piq
+
+        return self._filled(Piq(**self._config()["network"]))
+
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
+        return self._network(hidden, lengths, classes).masks
+
+
+@dataclass(kw_only=True)
+class TrainedL2i(Interpreter):
+    """L2I (arXiv 2202.11479), see `models.l2i`, for a classifier trained here.
+
+    Components whose relevance for the class is above `threshold`, -1 to 1, are kept; None takes the
+    one of the training.
+    """
+
+    architecture = "L2i"
+
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold is not None:
+            check_number(self, "threshold", -1, 1)
+
+    def _build(self) -> Any:
+        from models.l2i import L2i
+
+        return self._filled(L2i(**self._config()["network"]))
+
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
+        found = self._network(hidden, lengths)
+        above = self._config()["threshold"] if self.threshold is None else self.threshold
+        gates = (self._network.relevance(found.pooled, classes) > above).float()
+        return self._network.masks(found.activations, gates)
