@@ -26,9 +26,9 @@ MODULES = (
     *(
         f"speechbrain.lobes.models.{name}"
         for name in (
-            "CRDNN", "ContextNet", "ECAPA_TDNN", "ESPnetVGG", "EnhanceResnet", "MetricGAN",
-            "RNNLM", "ResNet", "VanillaNN", "Xvector", "conv_tasnet", "convolution", "dual_path",
-            "resepformer", "transformer",
+            "CRDNN", "ContextNet", "ECAPA_TDNN", "ESPnetVGG", "EnhanceResnet", "L2I", "MetricGAN",
+            "PIQ", "RNNLM", "ResNet", "VanillaNN", "Xvector", "conv_tasnet", "convolution",
+            "dual_path", "resepformer", "transformer",
         )
     ),
     "speechbrain.nnet",

@@ -12,9 +12,14 @@ ENHANCER = f"{ADAPTERS}_separation:SepformerEnhancement"
 SPECTRAL_MASK = f"{ADAPTERS}_separation:SpectralMaskEnhancement"
 EMBEDDING = f"{ADAPTERS}_embedding:SpeakerEmbedding"
 ESTIMATOR = f"{ADAPTERS}_quality:RealMEstimator"
+SOUNDS = f"{ADAPTERS}_explanations:SoundClassifier"
+PIQ_EXPLAINER = f"{ADAPTERS}_explanations:PiqInterpreter"
+L2I_EXPLAINER = f"{ADAPTERS}_explanations:L2iInterpreter"
 
 SEPFORMER = "Subakan et al. 2021, SepFormer, arXiv 2010.13154"
 RESEPFORMER = "Subakan et al. 2022, RE-SepFormer, arXiv 2206.09507"
+PIQ = "Paissan et al. 2023, PIQ, arXiv 2303.12659"
+L2I = "Parekh et al. 2022, L2I, arXiv 2202.11479"
 REAL_M = "Subakan et al. 2021, REAL-M, arXiv 2110.10812"
 WAV2VEC2 = "Baevski et al. 2020, wav2vec 2.0, arXiv 2006.11477"
 
@@ -175,5 +180,20 @@ ENTRIES: dict[str, ModelEntry] = {
     ),
     "speechbrain-sisnr-estimator": _given(
         ESTIMATOR, "guesses a separator's SI-SNR: such an estimator of your own", REAL_M
+    ),
+    "piq-esc50-classifier": _published(
+        SOUNDS, "PIQ-ESC50", "the CNN of 50 classes of ESC-50 that PIQ-ESC50 explains", PIQ
+    ),
+    "piq-esc50": _published(
+        PIQ_EXPLAINER, "PIQ-ESC50", "explains piq-esc50-classifier: PIQ, as published", PIQ
+    ),
+    "speechbrain-sound-classifier": _given(
+        SOUNDS, "classifier of sounds: that of a PIQ or L2I checkpoint", "SpeechBrain"
+    ),
+    "speechbrain-piq": _given(
+        PIQ_EXPLAINER, "explains the classifier of the same checkpoint: PIQ", PIQ
+    ),
+    "speechbrain-l2i": _given(
+        L2I_EXPLAINER, "explains the classifier of the same checkpoint: L2I", L2I
     ),
 }

@@ -97,7 +97,7 @@ def test_every_model_of_ours_is_there_once():
     for model in catalogue.listed_models():
         assert model.summary
         assert model.task in {"recognition", "separation", "enhancement", "classification",
-                              "embedding", "quality"}  # fmt: skip
+                              "embedding", "quality", "explanation"}  # fmt: skip
 
 
 def test_tasks_say_what_is_asked_and_what_it_is_scored_by(realear, tmp_path):
