@@ -98,8 +98,8 @@ class Classifier(nn.Module):
     def forward(self, signals: Tensor, lengths: Tensor) -> Heard:
         """What it makes of clips (batch, time), zeros from their `lengths`, in samples, on.
 
-        All of it is differentiable. `hidden` is what each block gives: (batch, channels, bands,
-        frames), 0 behind a clip's end. The embedding, (batch, dim), is not negative.
+        All of it is differentiable. `hidden` is what each block gives: (batch, channels, frames,
+        bands), 0 behind a clip's end. The embedding, (batch, dim), is not negative.
         """
         frames = frames_of(lengths)
         values = self.spectra(signals, lengths)
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
         for block in self.blocks:
             values = block(values, frames)
             frames = torch.div(frames + 1, 2, rounding_mode="floor")
-            layers.append(values)
+            layers.append(values.transpose(2, 3))
         flat = values.flatten(1, 2)  # (batch, channels and mels, frames)
         pooled = torch.cat([flat.sum(2) / frames[:, None], flat.amax(2)], dim=1)
         embedding = torch.relu(self.embed(nn.functional.dropout(pooled, 0.3, self.training)))

@@ -84,7 +84,9 @@ class L2i(nn.Module):
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor) -> Interpreted:
-        """Of clips whose layers are `hidden`, `lengths` (batch,) in samples."""
+        """Of clips whose layers are `hidden`, (batch, channels, frames, bands) each, `lengths`
+        (batch,) in samples.
+        """
         frames = frames_of(lengths)
         values = within(torch.relu(self.norm(self._joined(hidden, frames))), frames)
         values = within(torch.relu(self.mix(values)), frames)
@@ -99,7 +101,7 @@ class L2i(nn.Module):
         """(batch, dim, frames): what every layer says, at the pace of the spectra."""
         total: Tensor | None = None
         for level, layer in zip(self.levels, self.ins, strict=True):
-            part = layer(hidden[level - 1].flatten(1, 2))
+            part = layer(hidden[level - 1].transpose(2, 3).flatten(1, 2))
             part = nn.functional.interpolate(part, scale_factor=2**level)
             part = part[:, :, : int(frames.max())]
             total = part if total is None else total + part

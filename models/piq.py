@@ -71,11 +71,15 @@ class Piq(nn.Module):
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor, classes: Tensor) -> Quantised:
-        """Masks of clips whose layers are `hidden`, `lengths` (batch,) in samples, of `classes`."""
+        """Masks of clips whose layers are `hidden`, (batch, channels, frames, bands) each, for their
+        `classes`; `lengths` (batch,) in samples.
+        """
         levels = [frames_of(lengths)]
         for _ in hidden:
             levels.append(halved(levels[-1]))
-        encoded = self._encoded(hidden, levels[len(hidden) - 1])
+        encoded = self._encoded(
+            [layer.transpose(2, 3) for layer in hidden], levels[len(hidden) - 1]
+        )
         words = within(self.codebook(encoded, classes), levels[len(hidden) - 1])
         values = encoded + (words - encoded).detach()  # gradients pass straight through
         for up, level in zip(self.ups, reversed(range(len(hidden) - 1)), strict=True):

@@ -67,7 +67,7 @@ class SoundClassifier(_Interpreted, Explainable):
         self.load()
         spectra, _, _ = self._network.preprocess(batch)
         hidden, embedding, logits, _ = self._network.classifier_forward(spectra)
-        return Heard(logits, embedding, (hidden.transpose(2, 3),))
+        return Heard(logits, embedding, (hidden,))
 
 
 @dataclass(kw_only=True)

@@ -60,12 +60,12 @@ def test_layers_are_those_of_the_clip_alone(model):
     both = model.listen(*batch(one, two))
     alone = model.listen(*batch(one))
     for layer, own in zip(both.hidden, alone.hidden, strict=True):
-        frames = own.shape[-1]
-        torch.testing.assert_close(layer[:1, :, :, :frames], own, atol=1e-5, rtol=1e-4)
-        assert not layer[0, :, :, frames:].any()
+        frames = own.shape[2]
+        torch.testing.assert_close(layer[:1, :, :frames], own, atol=1e-5, rtol=1e-4)
+        assert not layer[0, :, frames:].any()
     channels = [layer.shape[1] for layer in both.hidden]
     assert channels == model.layers["channels"] == [3, 6, 12]
-    assert [layer.shape[2] for layer in both.hidden] == [6, 3, 2]
+    assert [layer.shape[3] for layer in both.hidden] == [6, 3, 2]
 
 
 def test_logits_are_linear_in_the_embedding_and_those_of_classify(model):
