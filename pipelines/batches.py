@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from metrics import FailedPrediction, UndefinedMetric
+from pipelines import whereabouts
 from pipelines.records import Failure
 from pipelines.shards.datasets import Clip, printable
 from pipelines.tasks.base import Question, Task
@@ -89,6 +90,7 @@ def _answers(
     """The answers to one batch. One that fails as a whole, for lack of memory or for one bad clip,
     is asked again in halves, down to the clip that is the cause.
     """
+    whereabouts.clips([question.row.key for question in questions])
     try:
         answers = list(task.ask(model, questions))
         if len(answers) != len(questions):

@@ -211,10 +211,11 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine, asked: Asked) -
     judging = Judging.of(asked, gates.of_suite(suite), tracker)
     outcome = step.evaluate(suite, workspace, engine)
     terminal.show(outcome.board)
-    publishing = Publishing(suite, workspace, outcome, tracker, asked.with_audio)
-    page = publishing.page()
-    _say_page(page)
-    _, when = publishing.logged(page)
+    with stores.alone(workspace.root, waiting=progress.wait):  # else two would log it twice
+        publishing = Publishing(suite, workspace, outcome, tracker, asked.with_audio)
+        page = publishing.page()
+        _say_page(page)
+        _, when = publishing.logged(page)
     judging.judge(outcome.board, when or None, outcome.over_tolerance())
 
 

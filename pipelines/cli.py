@@ -6,13 +6,14 @@ import logging
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.markup import escape
 
-from pipelines import engines, progress
+from pipelines import engines, progress, stores
 from pipelines.options import (
     BoardSuite,
     Experiment,
@@ -27,6 +28,7 @@ from pipelines.options import (
     Serve,
     Since,
     SuiteFile,
+    Timeout,
     Tracking,
     WithAudio,
     Workers,
@@ -51,9 +53,11 @@ app = typer.Typer(
 )
 
 
-def _engine(context: typer.Context, runner: str, workers: int) -> engines.Engine:
+def _engine(
+    context: typer.Context, runner: str, workers: int, timeout: float = 0.0
+) -> engines.Engine:
     """The engine asked for. First thing in a command: its workers start while we import."""
-    found = engines.engine(runner, workers, context.args)
+    found = replace(engines.engine(runner, workers, context.args), timeout=timeout)
     engines.begin(found)
     return found
 
@@ -66,6 +70,7 @@ def demo(
     tolerate: Annotated[float, typer.Option(help="Share of yours that may be refused.")] = 0.0,
     tracking: Tracking = None,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
 ) -> None:
     """A leaderboard from nothing: synthesise, degrade, recognise, separate, enhance, compare.
@@ -73,7 +78,7 @@ def demo(
     --real FOLDER adds your recordings: with KEY.txt beside KEY.wav, a manifest.csv, clean/ and
     noisy/, or mix/, with s1/ and s2/ if you have them.
     """
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import boarding
     from pipelines import demo as demonstration
 
@@ -87,6 +92,7 @@ def evaluate(
     suite: SuiteFile,
     out: Out = OUT,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
     with_audio: WithAudio = False,
     tracking: Tracking = None,
@@ -101,7 +107,7 @@ def evaluate(
     A gate of --fail-if is [comparison.][model.]quantity.metric[.low or .high] > number; quantities
     are synthetic, simulated, real, change, gap, failed, and worse (than --since).
     """
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import boarding, config
 
     loaded = config.load_suite(suite)
@@ -205,10 +211,11 @@ def prepare(
     tolerate: Annotated[float, typer.Option(help="Share of clips that may be refused.")] = 0.0,
     out: Out = OUT,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
 ) -> None:
     """Recordings in, verified WebDataset shards out, every file accounted for."""
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import arguments, make, schema
     from pipelines.config import DatasetConfig, parse_name
 
@@ -258,11 +265,12 @@ def generate(
     replay: Replay = None,
     out: Out = OUT,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
 ) -> None:
     """Make the datasets of a recipe file, all or some with what they need: prepared, generated."""
     # An option's value that Beam takes lands among the names; Beam's own check tells them apart.
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import generation
 
     asked = generation.Asked(recipe, tuple(names or ()), replay, plan_only)
@@ -280,10 +288,11 @@ def predict(
     ] = None,
     out: Out = OUT,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
 ) -> None:
     """Ask one model about one dataset; one prediction shard for every shard."""
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import single
 
     where = single.predict(model, dataset, parameter or [], Workspace(out), engine)
@@ -364,10 +373,11 @@ def score(
     tolerate: Annotated[float, typer.Option(help="Share of clips that may fail.")] = 0.0,
     out: Out = OUT,
     workers: Workers = 0,
+    timeout: Timeout = 0,
     runner: Runner = "local",
 ) -> None:
     """Score predictions, yours or a model's, against a dataset; every clip is accounted for."""
-    engine = _engine(context, runner, workers)
+    engine = _engine(context, runner, workers, timeout)
     from pipelines import single
 
     if (predictions is None) == (model is None):
@@ -452,6 +462,10 @@ def main() -> None:
         raise
     except RealEarError as error:
         _stop(str(error), next((c for kind, c in CODES.items() if isinstance(error, kind)), 2))
+    except OSError as error:
+        if not (words := stores.refusal(error)):
+            raise
+        _stop(f"{error.filename or 'the disk'} cannot be written: {words}", 2)
 
 
 def _interrupted() -> NoReturn:

@@ -39,13 +39,15 @@ PACKAGES = ("leaderboards", "metrics", "models", "pipelines")
 class Engine:
     """A runner, how many local workers, and Beam arguments passed on as they came.
 
-    `automatic`: nobody asked for so many workers, so a little work may do with one.
+    `automatic`: nobody asked for so many workers, so a little work may do with one. `timeout`:
+    seconds that a clip may take on a local worker, 0 for any.
     """
 
     runner: str = "local"
     workers: int = 1
     arguments: tuple[str, ...] = ()
     automatic: bool = False
+    timeout: float = 0.0
 
     @property
     def is_local(self) -> bool:
@@ -177,7 +179,16 @@ def _refuse_decided(arguments: Sequence[str]) -> None:
             raise RealEarError(f"{flag} is not for the local runner: {DECIDED[flag]}")
 
 
-REALEAR_FLAGS = ("--out", "--workers", "--runner", "--real", "--tolerate", "--shards", "--help")
+REALEAR_FLAGS = (
+    "--out",
+    "--workers",
+    "--timeout",
+    "--runner",
+    "--real",
+    "--tolerate",
+    "--shards",
+    "--help",
+)
 
 
 def check_packages() -> None:

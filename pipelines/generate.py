@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines import kinds, plans
+from pipelines import kinds, plans, whereabouts
 from pipelines.config import DatasetConfig
 from pipelines.kinds import KINDS, Kind, Rendering, Sources
 from pipelines.plans import Plan
@@ -140,6 +140,7 @@ def _rendered(
     kind: Kind[Any, Any], rows: tuple[Any, ...], render: Callable[[Any], Sample]
 ) -> Iterator[Sample | Failure]:
     for row in rows:
+        whereabouts.clips([row.key])
         try:
             yield render(row)
         except (ValueError, SpeechError) as error:

@@ -1,7 +1,7 @@
 """The guard: a worker process that dies ends the run, where Beam 2.77 would wait for it for ever.
 
 Beam learns of the death in a thread of its own, whose exception nobody reads. The guard reads it,
-and interrupts the main thread.
+and interrupts the main thread; so it does when a clip has taken longer than the user allows.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from pipelines import progress, whereabouts
 from pipelines.records import LostWork
 
 _EXIT = re.compile(r"Worker subprocess exited with return code (-?\d+)")
 
 
 class _Guard:
-    """What is known: whether the user asked to stop, and how a worker died."""
+    """What is known: whether the user asked to stop, and what else ended the work."""
 
     def __init__(self) -> None:
         self.asked = False
-        self.death: int | None = None
+        self.cause = ""
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """Ctrl-C, or our own call from `thread_ended`."""
@@ -38,27 +39,38 @@ class _Guard:
             if not ended.exc_type.__module__.startswith("grpc"):  # a connection's end, no cause
                 threading.__excepthook__(ended)
         elif not self.asked:
-            self.death = int(found[1])
-            # A signal, not `interrupt_main`: the main thread sleeps in a lock.
-            os.kill(os.getpid(), signal.SIGINT)
+            self.stop(f"a worker process {_cause(int(found[1]))}")
+
+    def stop(self, cause: str) -> None:
+        """End the work for a cause that the user did not give; the first one counts."""
+        self.cause, self.asked = self.cause or cause, True
+        # A signal, not `interrupt_main`: the main thread sleeps in a lock.
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 @contextmanager
-def workers(label: str) -> Iterator[None]:
-    """While local workers run: LostWork as soon as one of them dies; call it in the main thread."""
+def workers(label: str, timeout: float = 0.0) -> Iterator[None]:
+    """While local workers run: LostWork as soon as one of them dies, or is at a clip for longer
+    than `timeout` seconds (0: any time is allowed); call it in the main thread.
+    """
     guard = _Guard()
     hook, handler = threading.excepthook, signal.getsignal(signal.SIGINT)
     threading.excepthook = guard.thread_ended
     signal.signal(signal.SIGINT, guard.interrupted)
     try:
-        yield
-    except KeyboardInterrupt:
-        if guard.death is None:
-            raise
-        raise LostWork(
-            f"{label}: a worker process {_cause(guard.death)}: finished shards are kept, "
-            "the same command goes on from there (with fewer --workers if memory is short)"
-        ) from None
+        with whereabouts.watched(
+            lambda news: progress.say(f"{label}: {news}"), guard.stop, timeout
+        ):
+            yield
+    except BaseException:  # Beam makes a RuntimeError of an interruption in the midst of its work
+        if guard.cause:
+            raise LostWork(
+                f"{label}: {guard.cause}: finished shards are kept, "
+                "the same command goes on from there (with fewer --workers if memory is short)"
+            ) from None
+        if guard.asked:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         guard.asked = True  # workers that end from now on do so because we are done
         signal.signal(signal.SIGINT, handler)

@@ -13,7 +13,7 @@ import torch
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from pipelines import accelerators
+from pipelines import accelerators, whereabouts
 from pipelines.predict import Answered, Handling
 from pipelines.records import Part
 from pipelines.transforms import count, one_thread
@@ -36,6 +36,7 @@ class AskModel(ModelHandler[Part, str, Any]):
         torch.set_num_threads(1)  # as everywhere: results must not depend on a machine's cores
         if self._handling.device == "cuda" and torch.cuda.is_available():
             torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
+        whereabouts.shard(f"loading {self._handling.model}")
         with one_thread():
             return self._handling.load()
 
@@ -46,7 +47,9 @@ class AskModel(ModelHandler[Part, str, Any]):
         del inference_args
         with one_thread():
             for part in batch:
+                whereabouts.shard(part.stem)
                 self._count(self._handling.answer(part, model))
+                whereabouts.shard("")
                 count(part)
         return [part.id for part in batch]  # a list: with a generator errors would not be counted
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines import corpora, prepare, running
+from pipelines import corpora, prepare, progress, running, stores
 from pipelines.config import DatasetConfig
 from pipelines.engines import Engine
 from pipelines.records import Part, RealEarError, ToleranceExceeded, digest
@@ -165,6 +165,11 @@ def _about(name: str, config: DatasetConfig, notes: tuple[str, ...]) -> About:
 
 def _finish(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     """Do what is missing, then write index, failures and card, unless they stand already."""
+    with stores.alone(folder, waiting=progress.wait):
+        return _made(label, folder, planned, engine)
+
+
+def _made(label: str, folder: str, planned: Plan, engine: Engine) -> Card:
     inputs = digest([repr(planned.about), [part.inputs for part in planned.parts]])
     done = running.run(label, planned.parts, planned.work, engine)
     if planned.decided is not None:

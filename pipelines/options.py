@@ -8,6 +8,10 @@ import typer
 
 Out = Annotated[str, typer.Option("--out", help="Folder for everything that is made.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: one a core.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=0, help="End when a clip takes so many seconds; 0: never."),
+]
 Runner = Annotated[str, typer.Option("--runner", help="local, or a Beam runner's name.")]
 WithAudio = Annotated[
     bool, typer.Option("--with-audio", help="Put clips into the page whatever their card says.")

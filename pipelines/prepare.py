@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipelines import whereabouts
 from pipelines.audio import BadAudio
 from pipelines.estimates import sizes
 from pipelines.originals import Originals, path_of
@@ -91,6 +92,7 @@ def samples(job: Preparing) -> Iterator[Sample | Failure]:
     """Every entry as a sample or as a failure, in order."""
     originals = job.originals
     for entry in job.entries:
+        whereabouts.clips([entry.key])
         yield entry.fault or _sample(job, originals, entry)
 
 

@@ -30,6 +30,11 @@ def note(label: str, parts: Sequence[Part]) -> None:
         console.print(f"[dim]{label}: all {_count(len(parts), 'shard')} up to date[/dim]")
 
 
+def wait(folder: str) -> None:
+    """Say that another command of ours holds a folder."""
+    console.print(f"[dim]waiting for another realear, at work in {escape(folder)}[/dim]")
+
+
 def say(text: str) -> None:
     """Say what came of the work just done, if there is anything to say."""
     if text:

@@ -41,8 +41,10 @@ def lightly(label: str, parts: Sequence[Part], work: Work, engine: Engine) -> No
         return
     from threadpoolctl import threadpool_limits
 
-    for part in todo:
-        stores.remove(sidecars.path(part.folder, part.stem))
-    with progress.watch(label, once, todo), threadpool_limits(1):
+    with stores.alone(*{part.folder for part in todo}, waiting=progress.wait):
+        todo = [part for part in todo if not sidecars.is_current(part)]  # what another has left
         for part in todo:
-            work(part)
+            stores.remove(sidecars.path(part.folder, part.stem))
+        with progress.watch(label, once, todo), threadpool_limits(1):
+            for part in todo:
+                work(part)

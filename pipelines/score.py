@@ -14,7 +14,7 @@ import pyarrow as pa
 
 import metrics
 from metrics import FailedPrediction, UndefinedMetric
-from pipelines import stores, tasks
+from pipelines import stores, tasks, whereabouts
 from pipelines.records import SCHEMA_VERSION, Failure, LostWork, Part, RealEarError, digest
 from pipelines.shards import sidecars, tars
 from pipelines.shards.datasets import Card, Clip, clips, printable, write_table
@@ -119,7 +119,8 @@ class Answers:
     """A prediction shard, read by key."""
 
     def __init__(self, folder: str, stem: str) -> None:
-        self._failures = {failure.key: failure for failure in sidecars.check(folder, stem).failures}
+        checked = sidecars.check_made(folder, stem)
+        self._failures = {failure.key: failure for failure in checked.failures}
         path = f"{folder}/{stem}.tar"
         self._members = tars.scan(path)
         self._file = stores.open_read(path)
@@ -145,6 +146,7 @@ def score_clip(
     clip: Clip, answer: dict[str, bytes] | Failure, task: Task, wanted: metrics.MetricSpec
 ) -> dict[str, Any]:
     """One row of the score table."""
+    whereabouts.clips([clip.row.key])
     row: dict[str, Any] = {
         "key": clip.row.key,
         "cluster": clip.row.cluster,

@@ -7,19 +7,29 @@ whole, since object stores know no rename.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from pipelines.records import RealEarError
+
 PARTIAL = ".partial"  # suffix of files that are still being written
 BLOCK = 1 << 20  # bytes read at a time
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a disk, a quota, a limit on a file's length
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class NotWritable(RealEarError):
+    """What is made cannot be stored: no room, no right, no such place."""
 
 
 def is_url(path: str) -> bool:
@@ -83,13 +93,32 @@ def partial(target: str) -> Iterator[str]:
             publish(name, target)
         return
     folder = Path(target).parent
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{folder}/.{Path(target).name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         yield name
         publish(name, target)
+    except OSError as error:
+        # What may not be read is another matter: the folder, or one above it, must be meant.
+        ours = error.errno in FULL or name.startswith(str(error.filename or "\0"))
+        if ours and (words := refusal(error)):
+            raise NotWritable(f"{target} cannot be written: {words}") from error
+        raise
     finally:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not even be made
+            Path(name).unlink(missing_ok=True)
+
+
+def refusal(error: OSError) -> str:
+    """What a disk's refusal to write means and what helps; "" for any other error."""
+    if error.errno in FULL:
+        return (
+            f"{error.strerror or 'no room'}: make room or name another folder by --out; finished "
+            "shards are kept, the same command goes on from there"
+        )
+    if error.errno in FORBIDDEN:
+        return f"{error.strerror}: allow writing there, or name another folder by --out"
+    return ""
 
 
 def publish(local_file: str, target: str) -> None:
@@ -101,6 +130,49 @@ def publish(local_file: str, target: str) -> None:
     with Path(local_file).open("rb") as file:
         os.fsync(file.fileno())
     os.replace(local_file, target)  # noqa: PTH105 (the plain call is the point here)
+
+
+_held: set[str] = set()  # folders that this process holds
+
+
+@contextmanager
+def alone(*folders: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold local folders against other commands of ours on this machine, made if need be.
+
+    Whoever comes second waits, after `waiting` was called with the folder, and then finds the work
+    done. The kernel lets go when a process ends, however it ends. Held by this process already: no
+    waiting. URLs, and disks that know no locks: not held, and what two write at once is the same.
+    """
+    wanted = sorted({os.path.realpath(path) for path in folders if not is_url(path)} - _held)
+    with ExitStack() as held:  # in the order of names, so that two never wait for each other
+        for folder in wanted:
+            held.enter_context(_hold(folder, waiting))
+        _held.update(wanted)
+        try:
+            yield
+        finally:
+            _held.difference_update(wanted)
+
+
+@contextmanager
+def _hold(folder: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # whoever writes there will say why it cannot be done
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting(folder)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # no locks on this disk
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def hasten(file: BinaryIO, offset: int, length: int) -> None:

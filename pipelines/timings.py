@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import stores
+from pipelines import progress, stores
 from pipelines.records import SCHEMA_VERSION
 from pipelines.shards.datasets import read_table, write_table
 from pipelines.workspace import Workspace
@@ -73,6 +73,11 @@ def collect(workspace: Workspace) -> None:
     RTFx must come from a run that was not served from a cache: a shard that is redone because its
     file was lost has warm caches, one with new inputs is new.
     """
+    with stores.alone(workspace.timing_spool, waiting=progress.wait):
+        _collect(workspace)
+
+
+def _collect(workspace: Workspace) -> None:
     stores.sweep(workspace.timing_spool)  # what a kill left of a time half-written
     spooled = stores.listing(workspace.timing_spool, "*.json")
     if not spooled:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipelines import engines, guard, progress, stores
+from pipelines import engines, guard, progress, stores, whereabouts
 from pipelines.engines import Engine
 from pipelines.records import LostWork, Part, RealEarError
 from pipelines.shards import sidecars
@@ -37,8 +37,15 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
 
     `work` is an importable function of a part, or what a model needs to be asked about one. When
     this returns, every part's result is in place and made from the inputs that the part names;
-    else LostWork. An error on a worker ends the run; what is finished by then stays.
+    else LostWork. An error on a worker ends the run; what is finished by then stays. While another
+    command works in the same folders it waits, and then does what is left to do.
     """
+    folders = {part.folder for part in parts}
+    with stores.alone(*folders, waiting=progress.wait):
+        return _run(label, parts, work, engine)
+
+
+def _run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
     todo = [part for part in parts if not sidecars.is_current(part)]
     for part in todo:  # Without its sidecar a shard does not exist: progress counts them.
         stores.remove(sidecars.path(part.folder, part.stem))
@@ -47,7 +54,8 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     if not todo:
         progress.note(label, parts)
         return 0
-    with progress.watch(label, parts, todo), guard.workers(label), _plain_errors():
+    watching = progress.watch(label, parts, todo)
+    with watching, guard.workers(label, engine.timeout), _plain_errors():
         result = _pipeline(label, todo, work, engine).run()
         result.wait_until_finish()
     lost = [part.id for part in todo if not sidecars.is_current(part)]
@@ -152,8 +160,10 @@ def _in_order(lane: bytes) -> list[Part]:
 
 def _do(part: Part, work: Work) -> str:
     """Do a part and count it."""
+    whereabouts.shard(part.stem)
     with one_thread():
         work(part)
+    whereabouts.shard("")
     count(part)
     return part.id
 

@@ -30,9 +30,16 @@ def be_called(name: bytes) -> None:
 
 
 def be_quiet() -> None:
-    """Leave Ctrl-C to the launcher, which ends us, and Beam's life, told at INFO, untold."""
+    """Leave Ctrl-C to the launcher, which ends us, and Beam's life, told at INFO, untold; what it
+    logs as an error it raises, too, in the launcher.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.WARNING)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+
+
+def _unsaid(*_: object, **__: object) -> None:
+    """In the place of Beam's `print` of an error that it sends to the launcher as well."""
 
 
 def main(parent: int) -> None:
@@ -40,8 +47,9 @@ def main(parent: int) -> None:
     die_with(parent)
     be_called(b"realear-worker")
     be_quiet()
-    from apache_beam.runners.worker import sdk_worker_main
+    from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 
+    vars(sdk_worker)["print"] = _unsaid
     sdk_worker_main.main(sys.argv)
 
 

@@ -72,7 +72,7 @@ class Ended:
 
 
 def suite(folder: Path) -> Path:
-    """A suite with a prepared and a generated dataset, a slow model, a metric; a page in seconds."""
+    """A suite with a prepared and a generated dataset, a slow model, two metrics."""
     (folder / "recordings").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(CLIPS):
@@ -99,12 +99,12 @@ def suite(folder: Path) -> Path:
 def start(file: Path, out: Path, command: str = "evaluate", *options: str) -> subprocess.Popen[str]:
     """`realear COMMAND` with two workers, as a process of its own."""
     path = os.pathsep.join([str(DOUBLES), *filter(None, [os.environ.get("PYTHONPATH")])])
-    if command == "evaluate":
+    if command == "evaluate" and "--tracking" not in options:
         options = ("--tracking", "none", *options)
     words = (command, file, "--out", out, "--workers", "2", *options)
     return subprocess.Popen(
         [sys.executable, "-P", "-c", START, *words],
-        env={**os.environ, "DOUBLES_SECONDS": "0.05", "PYTHONPATH": path},
+        env={"DOUBLES_SECONDS": "0.05", **os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -182,9 +182,7 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
     return bool(condition())
 
 
-def disturb(
-    process: subprocess.Popen[str], trial: Trial, out: Path
-) -> tuple[str, str, list[int]]:
+def disturb(process: subprocess.Popen[str], trial: Trial, out: Path) -> tuple[str, str, list[int]]:
     """Kill the trial's victim at its moment: who died, the step under way, the workers there were.
 
     Where there is no such process yet, or no work left for it, the launcher dies in its place.

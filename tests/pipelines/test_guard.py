@@ -1,26 +1,30 @@
 """The guard: the run ends when a worker process dies, and says how."""
 
 import os
+import re
 import signal
 import sys
 import threading
 
 import pytest
 
-from pipelines import guard, transforms
+from pipelines import guard, transforms, whereabouts
 from pipelines.engines import Engine
 from pipelines.records import LostWork, Part
 from pipelines.shards import sidecars
 
 DEADLY = '''
-import os, signal
-from pipelines import stores
+import os, signal, time
+from pipelines import stores, whereabouts
 from pipelines.shards import sidecars
 
 
 def do(part):
-    """Die of what the payload names, or do the part."""
-    if part.payload:
+    """Die of what the payload names, hang at a clip, or do the part."""
+    if part.payload == "hang":
+        whereabouts.clips(["clip-7", "clip-9"])
+        time.sleep(600)
+    elif part.payload:
         os.kill(os.getpid(), getattr(signal, part.payload))
     target = f"{part.folder}/{part.stem}.txt"
     stores.write_bytes(target, b"done")
@@ -57,6 +61,40 @@ def test_a_worker_that_dies_ends_the_run_and_what_is_done_stays(deadly, tmp_path
     assert not sidecars.is_current(parts[2])
     assert signal.getsignal(signal.SIGINT) is before
     assert threading.excepthook is hook
+
+
+def hanging(folder, label, deadly, engine):
+    """A part that ends, then one that hangs; what is said of it."""
+    parts = [
+        Part(str(folder), stem, "these", 2, seconds, payload)
+        for stem, seconds, payload in (("a-000000", 9.0, ""), ("a-000001", 8.0, "hang"))
+    ]
+    with pytest.raises(LostWork) as stopped:
+        transforms.run(label, parts, deadly, engine)
+    assert sidecars.is_current(parts[0])
+    assert not sidecars.is_current(parts[1])
+    return str(stopped.value)
+
+
+def test_a_clip_that_takes_too_long_ends_the_run_by_name(deadly, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(whereabouts, "PATIENCE", 0.5)
+    said = hanging(tmp_path / "out", "Doing", deadly, Engine(workers=2, timeout=2.0))
+    assert "Doing: a-000001, clip clip-7 and 1 more has taken " in said
+    assert "--timeout allows 2 s" in said
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"a-000001, clip clip-7 and 1 more has taken 1 s so far, in process \d+", told)
+
+
+def test_a_clip_of_the_only_process_ends_the_run_too(deadly, tmp_path):
+    said = hanging(tmp_path / "out", "Doing", deadly, Engine(workers=1, timeout=1.0))
+    assert "a-000001, clip clip-7 and 1 more has taken" in said
+
+
+def test_nothing_is_noted_where_nobody_looks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whereabouts.shard("a-000000")
+    whereabouts.clips(["clip"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_is_the_users_also_when_workers_end_of_it():
