@@ -65,6 +65,7 @@ EXTRAS = {
     "open-unmix": ["openunmix~=1.3.0"],
     "transducers": ["sentencepiece~=0.2.1"],  # word pieces of torchaudio's Emformer
     "language-models": ["flashlight-text~=0.0.7", "kenlm~=0.3.0"],  # n-grams in a beam search
+    "explain": ["captum~=0.9.0"],  # attributions by gradients and by occlusion
     "training": ["lightning~=2.6"],
 }
 

@@ -24,6 +24,7 @@ ITEMS = {
     "signal": "reference signals, estimated signals, mixture, sample rate",
     "class": "label, scores over classes",
     "logits": "logits of the clip, of the part kept and of the part removed",
+    "explanation": "the same, the mask, and the source of the clip's class where it is known",
     "estimate": "clean signal, signal as heard, sample rate, guesses by name",
     "ranks": "places of caption and sound, and how many of each were searched",
     "blind": "an estimator's guesses by name, one for each signal that the model answered",

@@ -89,6 +89,32 @@ class LogitsItem:
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """A mixture that came with the source of its class, and what a mask keeps; `(time,)` each.
+
+    `kept_source` and `kept_rest` are kept of the source and of the rest; their sum is `kept`, x_in.
+    """
+
+    source: Signal
+    mixture: Signal
+    kept: Signal
+    kept_source: Signal
+    kept_rest: Signal
+
+
+@dataclass(frozen=True, eq=False)
+class ExplanationItem(LogitsItem):
+    """One clip with an explanation that is a mask over its spectrogram, 0 to 1, of any shape.
+
+    `parts` are there where the clip came with its source; else `undefined` says why not.
+    """
+
+    mask: NDArray[np.float64]
+    parts: Parts | None = None
+    undefined: str = "no_reference"
+
+
+@dataclass(frozen=True, eq=False)
 class EstimateItem:
     """One clip whose quality a model guessed without its clean signal.
 
@@ -128,7 +154,9 @@ class RankItem:
     audios: int
 
 
-Item = TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem | BlindItem | RankItem
+Item = (
+    TextItem | SignalItem | ClassItem | LogitsItem | EstimateItem | BlindItem | RankItem
+)  # an ExplanationItem is a LogitsItem
 
 
 @dataclass(frozen=True)
@@ -160,7 +188,7 @@ class Metric:
 
     `unit` is "dB", "%", "MOS" or "" and `scale` the factor from value to unit (100 for "%").
     `pooled`: numerators and denominators are summed before dividing; otherwise it is a mean over
-    clips. `item` names what it scores ("text", "signal", "class", "logits", "estimate" or "blind").
+    clips. `item` names what it scores ("text", "signal", "class", "logits", "explanation"…).
     `function` is "module:function", loaded when first used; it takes an item and the parameters.
     `parameters` are the defaults; `libraries` are the distributions whose version changes the
     number.

@@ -22,6 +22,7 @@ from metrics.base import (
     ClassItem,
     ClipScore,
     EstimateItem,
+    ExplanationItem,
     Item,
     LogitsItem,
     Metric,
@@ -36,13 +37,14 @@ ITEMS: dict[str, type] = {
     "signal": SignalItem,
     "class": ClassItem,
     "logits": LogitsItem,
+    "explanation": ExplanationItem,
     "estimate": EstimateItem,
     "blind": BlindItem,
     "ranks": RankItem,
 }
 FAMILIES = (
     *("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness"),
-    *("quality", "blind", "retrieval"),
+    *("explanations", "quality", "blind", "retrieval"),
 )
 
 

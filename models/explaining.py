@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Model, Signal
+from models.adapters.pooling import refuse_empty
+from models.base import Model, Signal, check_rate, check_signal
 from models.spectra import OVERLAP, STFT
 
 if TYPE_CHECKING:
@@ -35,13 +36,24 @@ def stft(sample_rate: int) -> STFT:
 
     Zeros behind a clip change nothing of its own frames, of which it has `frames(samples)`.
     """
-    return STFT.of_seconds(WINDOW_SECONDS, sample_rate=sample_rate, overlap=OVERLAP)
+    return STFT.of_seconds(WINDOW_SECONDS, sample_rate=check_rate(sample_rate), overlap=OVERLAP)
 
 
 def shape(samples: int, sample_rate: int) -> tuple[int, int]:
     """(frames, frequencies) of the mask of a clip."""
     found = stft(sample_rate)
     return found.frames(samples), found.window_samples // 2 + 1
+
+
+def checked(signals: Sequence[Signal]) -> list[Signal]:
+    """The clips, (time,) float32; ValueError for another shape, FailedPrediction("empty") for one
+    without a sample, of which no mask would say anything.
+    """
+    clips = [check_signal(signal).astype(np.float32) for signal in signals]
+    for clip in clips:
+        if not len(clip):
+            refuse_empty(clip)
+    return clips
 
 
 def rounded(mask: NDArray[Any]) -> NDArray[np.uint8]:

@@ -5,10 +5,16 @@ The same transform as `models.spectra.STFT`, in float32.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from models import explaining
+from models.base import Signal
 
 
 class Spectrograms:
@@ -45,3 +51,51 @@ class Spectrograms:
     def masked(self, batch: Tensor, masks: Tensor) -> Tensor:
         """x_in of (clips, time) by masks (clips, frames, frequencies)."""
         return self.inverse(self.forward(batch) * masks, batch.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clips that may be heard together: their places among those given, (clips, time) samples on
+    the classifier's device, zeros behind a clip's end, and (clips,) lengths.
+    """
+
+    numbers: list[int]
+    samples: Tensor
+    lengths: Tensor
+
+
+def batches(
+    classifier: Any, signals: Sequence[Signal], sample_rate: int, *, alike: bool = False
+) -> Iterator[Batch]:
+    """All clips, in batches of as many seconds as the classifier takes at once; of one length each
+    where its `padding` is not "exact", or `alike` says so.
+    """
+    device, shortest = getattr(classifier, "device", "cpu"), getattr(classifier, "shortest", 1)
+    sizes = [max(len(signal), shortest) for signal in signals]
+    most = classifier.batch_seconds * sample_rate
+    exact = classifier.padding == "exact" and not alike
+    for numbers in _together(sizes, most, exact=exact):
+        filled = np.zeros((len(numbers), max(sizes[number] for number in numbers)), np.float32)
+        for row, number in zip(filled, numbers, strict=True):
+            row[: len(signals[number])] = signals[number]
+        lengths = torch.tensor([sizes[number] for number in numbers], device=device)
+        yield Batch(numbers, torch.from_numpy(filled).to(device), lengths)
+
+
+def _together(sizes: Sequence[int], most: float, *, exact: bool) -> Iterator[list[int]]:
+    """Numbers of clips of so many samples, the longest first."""
+    batch: list[int] = []
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        longest = sizes[batch[0]] if batch else 0
+        if batch and ((len(batch) + 1) * longest > most or (not exact and sizes[number] < longest)):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def silenced(samples: Tensor, lengths: Tensor) -> Tensor:
+    """(clips, time) with zeros behind each clip's end."""
+    within = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
+    return samples * within

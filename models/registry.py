@@ -25,7 +25,7 @@ ENTRY_POINTS = "realear.models"
 
 TABLES = (  # modules of models.entries
     *("classical", "torchaudio", "transformers", "transformers_sounds", "speechbrain"),
-    *("open_unmix", "judging", "sounds"),
+    *("open_unmix", "judging", "sounds", "explaining"),
 )
 
 

@@ -118,6 +118,7 @@ class ComparisonConfig(Config):
     prompts: list[str] = []  # of zero-shot: prompt sets by name or path, a row each
     vocabularies: dict[str, str] = {}  # of zero-shot: dataset to vocabulary; its own classes else
     probe: bool = False  # of zero-shot: a linear probe beside them, a row
+    classifiers: list[str] = []  # of explanation: whose classes each of the models explains, a row
 
     @model_validator(mode="after")
     def _slices_once(self) -> ComparisonConfig:
@@ -227,6 +228,7 @@ def _check_comparison(suite: Suite, comparison: ComparisonConfig, where: str) ->
     if not listed:
         raise RealEarError(f"{where}: expected datasets under synthetic, simulated or real")
     _check_words(comparison, where)
+    _check_classifiers(comparison, where)
     for domain, name in listed:
         _known([name], suite.datasets, where)
         if suite.datasets[name].domain != domain:
@@ -247,6 +249,15 @@ def _check_words(comparison: ComparisonConfig, where: str) -> None:
         raise RealEarError(
             f"{where}: {given[0]} is for the task zero-shot, found {comparison.task}"
         )
+
+
+def _check_classifiers(comparison: ComparisonConfig, where: str) -> None:
+    """What only comparisons of explainers say, and must."""
+    needed = comparison.task == "explanation"
+    if needed != bool(comparison.classifiers):
+        remedy = "name whose classes to explain" if needed else "it is for the task explanation"
+        found = comparison.classifiers or "none"
+        raise RealEarError(f"{where}: classifiers: found {found}: {remedy}")
 
 
 def making_order(suite: Datasets, only: Sequence[str] | None = None) -> list[str]:

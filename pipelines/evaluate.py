@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import metrics
 from pipelines import (
+    explanations,
     judge,
     make,
     predict,
@@ -17,7 +18,7 @@ from pipelines import (
     timings,
     zeroshot,
 )
-from pipelines.config import ComparisonConfig, Datasets, ModelConfig, Suite, making_order
+from pipelines.config import ComparisonConfig, Datasets, Suite, making_order
 from pipelines.engines import Engine
 from pipelines.make import Made
 from pipelines.predict import Handling
@@ -52,7 +53,7 @@ def check_models(suite: Suite) -> dict[tuple[str, str], Handling]:
         for metric, parameters in comparison.wanted().items():
             judge.spec(metric, comparison.task, **parameters)
         for model in comparison.models:
-            asked = _handlings(model, suite.model(model), comparison)
+            asked = _handlings(model, suite, comparison)
             found |= {(name, each.model): each for each in asked}
         _check_rates(comparison, [each for (of, _), each in found.items() if of == name])
     return found
@@ -65,8 +66,11 @@ def _check_rates(comparison: ComparisonConfig, asked: list[Handling]) -> None:
     judge.truths(specs, lowest_rate([], asked))
 
 
-def _handlings(model: str, config: ModelConfig, comparison: ComparisonConfig) -> list[Handling]:
+def _handlings(model: str, suite: Suite, comparison: ComparisonConfig) -> list[Handling]:
     """The rows of one model in a comparison."""
+    config = suite.model(model)
+    if comparison.task == explanations.TASK:
+        return explanations.handlings(model, suite, comparison)
     if comparison.task == zeroshot.TASK:
         return zeroshot.handlings(model, config, comparison)
     if comparison.task == retrieval.TASK:

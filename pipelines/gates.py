@@ -13,6 +13,7 @@ gate, since nobody can say that all is well; an interval that is not there does 
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import re
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 from leaderboards import words
 from leaderboards.records import DOMAINS, Board, Cell, Change, Domain, Measure, Row, Section
-from pipelines import zeroshot
+from pipelines import explanations, zeroshot
 from pipelines.config import ComparisonConfig, Suite
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
@@ -82,6 +83,9 @@ def of_suite(suite: Suite) -> list[Known]:
 
 def _rows(suite: Suite, comparison: ComparisonConfig) -> tuple[str, ...]:
     """What the rows of a comparison will be called."""
+    if comparison.task == explanations.TASK:
+        pairs = itertools.product(comparison.classifiers, comparison.models)
+        return tuple(explanations.row_name(*each) for each in pairs)
     if comparison.task != zeroshot.TASK:
         return tuple(comparison.models)
     named = (zeroshot.row_names(m, suite.model(m), comparison) for m in comparison.models)

@@ -9,7 +9,7 @@ from typing import Any
 import models
 from leaderboards import boards, terminal
 from leaderboards.records import Comparison, DatasetInfo
-from pipelines import judge, publish, score, submit, tasks, timings, transforms
+from pipelines import explanations, judge, publish, score, submit, tasks, timings, transforms
 from pipelines import predict as predicting
 from pipelines.arguments import find, metric, words
 from pipelines.config import ComparisonConfig, parse_name
@@ -47,6 +47,11 @@ def _handling(model: str, parameters: dict[str, Any]) -> Handling:
         task = models.create(model, **parameters).task
     except (ValueError, TypeError) as error:
         raise RealEarError(str(error)) from error
+    if task == explanations.TASK:
+        raise RealEarError(
+            f"model {model!r}: expected one that is asked by itself, found an explainer: name it "
+            "and `classifiers` in a suite's comparison of the task explanation"
+        )
     name = model.replace(":", "-").replace(".", "-")
     return predicting.handling(name, model, task, parameters)
 

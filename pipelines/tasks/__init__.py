@@ -16,6 +16,7 @@ TASKS = {
     "classification": "pipelines.tasks.classification:Classification",
     "embedding": "pipelines.tasks.embedding:Embedding",
     "enhancement": "pipelines.tasks.enhancement:Enhancement",
+    "explanation": "pipelines.tasks.explanation:Explanation",
     "quality": "pipelines.tasks.quality:Quality",
     "recognition": "pipelines.tasks.recognition:Recognition",
     "retrieval": "pipelines.tasks.retrieval:Retrieval",

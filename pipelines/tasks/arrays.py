@@ -32,6 +32,13 @@ def to_npy(values: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
+def to_bytes(values: NDArray[np.uint8]) -> bytes:
+    """Numbers from 0 to 255 as `.npy`."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(values, dtype=np.uint8), allow_pickle=False)
+    return buffer.getvalue()
+
+
 def to_json(values: Mapping[str, Any]) -> bytes:
     """An object as `.json`: keys sorted, no spaces, no NaN."""
     text = json.dumps(
@@ -42,12 +49,33 @@ def to_json(values: Mapping[str, Any]) -> bytes:
 
 def read_npy(answer: Mapping[str, bytes], name: str) -> NDArray[np.float32]:
     """A stored vector; FailedPrediction where it is missing or damaged. Nothing is unpickled."""
+    return vector(_loaded(answer, name))
+
+
+def read_array(answer: Mapping[str, bytes], name: str, axes: int) -> NDArray[np.float32]:
+    """A stored array of so many axes, of finite numbers; FailedPrediction as for `read_npy`."""
+    found = _loaded(answer, name)
+    if found.ndim != axes or found.dtype.kind != "f" or not np.isfinite(found).all():
+        detail = f"{name}: expected {axes} axes of finite numbers, found {found.shape}"
+        raise FailedPrediction("undecodable", detail)
+    return found.astype(np.float32)
+
+
+def read_bytes(answer: Mapping[str, bytes], name: str) -> NDArray[np.uint8]:
+    """A stored array of numbers from 0 to 255, of two axes; FailedPrediction as for `read_npy`."""
+    found = _loaded(answer, name)
+    if found.ndim != 2 or found.dtype != np.uint8:
+        raise FailedPrediction("undecodable", f"{name}: expected bytes, found {found.dtype}")
+    return found
+
+
+def _loaded(answer: Mapping[str, bytes], name: str) -> NDArray[Any]:
     data = _member(answer, name)
     try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
+        found: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise FailedPrediction("undecodable", f"{name}: {error}") from error
-    return vector(found)
+    return found
 
 
 def read_json(answer: Mapping[str, bytes], name: str) -> dict[str, Any]:

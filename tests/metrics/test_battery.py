@@ -20,6 +20,7 @@ import torch
 import torchmetrics.functional.audio as peers
 from scipy.signal import get_window
 from scipy.special import softmax
+from scipy.stats import entropy
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from threadpoolctl import threadpool_limits
 from torchaudio.functional import melscale_fbanks
@@ -29,8 +30,10 @@ from metrics import (
     BlindItem,
     ClassItem,
     EstimateItem,
+    ExplanationItem,
     FailedPrediction,
     LogitsItem,
+    Parts,
     RankItem,
     SignalItem,
     Tally,
@@ -113,11 +116,28 @@ def _blinds() -> list[BlindItem]:
     return [*map(BlindItem, lower[:-1]), BlindItem({**lower[-1], "outside": (0.25, 0.75)})]
 
 
+def _explanations() -> list[ExplanationItem]:
+    """Masks ever wider and ever less on the source: a tone in the lower half, the rest noise."""
+    noise = np.random.default_rng(3).standard_normal(8_000)
+    source = np.sin(0.3 * np.arange(8_000))
+    logits = np.array([2.0, 0.5, -1.0])
+    items = []
+    for share, leak in ((0.999, 0.0), (0.9, 0.3), (0.6, 0.8), (0.2, 1.0)):
+        mask = np.zeros((20, 30))
+        mask.flat[: round(600 * (1 - share))] = 1.0
+        mask.flat[0] = 0.5
+        kept = (1 - leak / 2) * source, leak * noise
+        parts = Parts(source, source + noise, kept[0] + kept[1], *kept)
+        items.append(ExplanationItem(logits, logits, -logits, mask, parts))
+    return items
+
+
 CLIPS: dict[str, list] = {
     "text": _texts(),
     "signal": _signals(),
     "class": _classes(),
     "logits": _logits(),
+    "explanation": _explanations(),
     "estimate": _estimates(),
     "blind": _blinds(),
     "ranks": _ranks(),
@@ -144,6 +164,9 @@ def _unscorable() -> dict[str, list]:
         "logits": [
             (LogitsItem(full * np.nan, full, full), FailedPrediction),
             (LogitsItem(full, full * np.nan, full * np.nan), FailedPrediction),
+        ],
+        "explanation": [
+            (ExplanationItem(full, full, full, np.zeros((0, 5))), UndefinedMetric),
         ],
         "estimate": [
             (EstimateItem(nothing[0], good.mixture, RATE, dict.fromkeys(GUESSED, 0.0)),
@@ -182,6 +205,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "top_1": (0, 1), "top_5": (0, 1),
     "faithfulness": (-1, 1), "faithfulness_logit": (-inf, inf), "input_fidelity": (0, 1),
     "average_increase": (0, 100), "average_drop": (0, 100), "average_gain": (0, 100),
+    "sparseness": (0, 1), "complexity": (0, inf), "mask_area": (0, 1),
+    "source_share": (0, 1), "source_si_snr": DECIBELS, "source_si_snri": GAIN,
     "blind_si_snr": (-inf, inf), "blind_si_sdr": (-inf, inf),
     **{f"{way}_{name}": (0, 1) for way in ("t2a", "a2t") for name in ("r1", "r5", "r10", "map10")},
     "blind_stoi": (-inf, inf), "blind_pesq": (-inf, inf),
@@ -324,6 +349,21 @@ def gain(item: LogitsItem) -> float:
     return 100 * max(0.0, after - before) / (1 - before)
 
 
+def gini(item: ExplanationItem) -> float:
+    """Half the mean absolute difference over the mean (Gini 1912)."""
+    cells = item.mask.ravel()
+    return float(np.abs(cells[:, None] - cells).mean() / 2 / cells.mean())
+
+
+def entropy_of_map(item: ExplanationItem) -> float:
+    return float(entropy(item.mask.ravel()))
+
+
+def of_source(item: ExplanationItem) -> float:
+    energies = [np.linalg.norm(p) ** 2 for p in (item.parts.kept_source, item.parts.kept_rest)]
+    return float(energies[0] / np.sum(energies))
+
+
 def off(name: str, truth: Callable) -> Callable[[EstimateItem], float]:
     """How far a guess is from `truth(reference, heard)`."""
     return lambda item: abs(item.estimates[name] - float(truth(item.reference, item.heard)))
@@ -388,6 +428,15 @@ INDEPENDENT: dict[str, Callable] = {
     "average_increase": lambda item: 100.0 * (probabilities(item)[1] > probabilities(item)[0]),
     "average_drop": drop,
     "average_gain": gain,
+    "sparseness": gini,
+    "complexity": entropy_of_map,
+    "mask_area": lambda item: float(np.sum(item.mask) / item.mask.size),
+    "source_share": of_source,
+    "source_si_snr": lambda item: capped(SI_SNR(item.parts.source, item.parts.kept)),
+    "source_si_snri": lambda item: (
+        capped(SI_SNR(item.parts.source, item.parts.kept))
+        - SI_SNR(item.parts.source, item.parts.mixture)
+    ),
     "stoi_error": off("stoi", lambda clean, heard: pystoi.stoi(clean, heard, RATE)),
     "pesq_error": off("pesq", lambda clean, heard: pesq.pesq(RATE, clean, heard, "wb")),
     "si_sdr_error": off("si_sdr", SI_SDR),

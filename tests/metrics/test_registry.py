@@ -15,8 +15,10 @@ from metrics import (
     BlindItem,
     ClassItem,
     EstimateItem,
+    ExplanationItem,
     FailedPrediction,
     LogitsItem,
+    Parts,
     RankItem,
     SignalItem,
     TextItem,
@@ -32,6 +34,7 @@ ITEMS = {
     "signal": SignalItem(*np.random.default_rng(0).normal(size=(2, 1, 16_000)), np.ones(1), 8000),
     "class": ClassItem(0, np.linspace(1, 0, 8)),
     "logits": LogitsItem(*np.eye(3)),
+    "explanation": ExplanationItem(*np.eye(3), np.eye(4), Parts(*np.eye(8)[:5] + np.eye(8)[3:])),
     "estimate": EstimateItem(*np.random.default_rng(0).normal(size=(2, 16_000)), 16_000, {}),
     "blind": BlindItem({"si_snr": (3.0, 5.0)}),
     "ranks": RankItem(1, 2, 30, 30),
@@ -84,7 +87,7 @@ def test_every_entry_is_whole(name):
     assert metric.needs
     assert metric.failure_policy
     assert metric.source
-    assert metric.unit in {"dB", "%", "MOS", "logit", ""}
+    assert metric.unit in {"dB", "%", "MOS", "logit", "nat", ""}
     assert metric.scale == 1 or (metric.scale, metric.unit) == (100, "%")
     module, _, function = metric.function.partition(":")
     assert callable(getattr(import_module(module), function))

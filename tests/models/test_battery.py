@@ -15,6 +15,7 @@ import pytest
 from metrics import FailedPrediction
 from models import MODELS, create
 from models.registry import model_class
+from models.spectra import OVERLAP, STFT
 
 RATES = (8000, 16000)
 METHODS = {
@@ -24,6 +25,7 @@ METHODS = {
     "classification": "classify",
     "embedding": "embed_audio",
     "quality": "estimate",
+    "explanation": "explain",
 }
 FREE = sorted(name for name, entry in MODELS.items() if not entry.needs)
 ANY_RATE = [
@@ -35,6 +37,35 @@ ANY_RATE = [
 # Runs in this process and, by `python -c`, in a fresh one.
 SOURCE = """
 import numpy as np
+import torch
+
+from models import create
+
+from models.base import Model
+from models.explaining import Explainable, Heard
+from models.masking import Spectrograms
+
+QUICK = {  # what takes long by itself, and shows nothing more by it
+    "lime": {"masks": 16}, "integrated-gradients": {"steps": 3},
+    "occlusion": {"seconds": 1.0, "hertz": 4000.0},
+}
+
+def made(name):
+    return create(name, **QUICK.get(name, {}))
+
+class Thirds(Explainable, Model):
+    "To be explained: how loud each third of the spectrum is, at any rate."
+    padding = "exact"
+    batch_seconds = 40.0
+
+    def __init__(self, rate):
+        self.sample_rate = rate
+
+    def listen(self, batch, lengths):
+        layer = Spectrograms(self.sample_rate).forward(batch)[:, None].abs() ** 2
+        parts = layer[:, 0, :, :-1].tensor_split(3, 2)
+        loud = torch.log1p(torch.stack([part.sum((1, 2)) for part in parts], 1))
+        return Heard(loud, loud, (layer,))
 
 def clips():
     rng = np.random.default_rng(7)
@@ -55,6 +86,11 @@ def answer(model, signals, sample_rate):
     if model.task == "recognition":
         return model.transcribe(signals)
     options = {"sample_rate": sample_rate}
+    if model.task == "explanation":
+        said = [number % 3 for number in map(len, signals)]
+        if model.role == "oracle":
+            options["references"] = [np.stack([0.3 * s, 0.7 * s[::-1]]) for s in signals]
+        return model.explain(signals, Thirds(sample_rate), said, **options)
     if model.role == "oracle":
         rows = 2 if model.task == "separation" else 1
         truth = [np.stack([s * 0.25, s * 0.5 + 0.001])[:rows] for s in signals]
@@ -70,16 +106,15 @@ def answer(model, signals, sample_rate):
 """
 _scope: dict = {}
 exec(SOURCE, _scope)
-clips, heard, answer = _scope["clips"], _scope["heard"], _scope["answer"]
+clips, heard, answer, made = (_scope[name] for name in ("clips", "heard", "answer", "made"))
 
 CHILD = (
     SOURCE
     + """
 import pickle, sys
-from models import create
 answers = {}
 for name in reversed(sys.argv[2:]):
-    model = create(name)
+    model = made(name)
     answers[name] = answer(model, clips(), model.sample_rate or 16000)
 with open(sys.argv[1], "wb") as file:
     pickle.dump(answers, file)
@@ -89,10 +124,10 @@ with open(sys.argv[1], "wb") as file:
 
 @pytest.fixture(scope="module", params=FREE)
 def model(request):
-    made = create(request.param)
-    made.load()
-    made.load()  # idempotent
-    return made
+    found = made(request.param)
+    found.load()
+    found.load()  # idempotent
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +160,15 @@ def assert_alike(model, some, others) -> None:
                 np.testing.assert_allclose(values, other[name], atol=1e-3)
         elif not isinstance(one, np.ndarray):
             assert one == other
-        elif model.weights is None:
+        elif model.weights is None and model.task != "explanation":
             assert one.tobytes() == other.tobytes()
-        else:
-            np.testing.assert_allclose(one, other, atol=1e-4)
+        else:  # of an explanation, a quarter of a step that masks are stored in
+            np.testing.assert_allclose(one, other, atol=1e-3 if model.weights is None else 1e-4)
+
+
+def frames_of(signal, mask) -> int:
+    """Frames of a clip, by the frequencies that a mask has."""
+    return STFT(2 * (mask.shape[1] - 1), OVERLAP).frames(signal.size)
 
 
 def check_answers(model, signals, answers) -> None:
@@ -138,6 +178,7 @@ def check_answers(model, signals, answers) -> None:
         "enhancement": lambda signal: signal.shape,
         "classification": lambda signal: (len(model.labels),),
         "embedding": lambda signal: answers[0].shape,
+        "explanation": lambda signal: (frames_of(signal, answers[0]), answers[0].shape[1]),
     }
     for signal, found in zip(signals, answers, strict=True):
         if model.task == "recognition":
@@ -150,6 +191,7 @@ def check_answers(model, signals, answers) -> None:
             assert found.shape == shapes[model.task](signal)
             assert found.dtype == np.float32
             assert np.isfinite(found).all()
+            assert model.task != "explanation" or ((found >= 0) & (found <= 1)).all()
 
 
 def test_shapes_types_and_finiteness(model):
@@ -187,7 +229,7 @@ def test_input_is_left_alone_and_not_shared(model):
 def test_silence_of_any_length(model, size):
     for rate in rates_of(model):
         silent = np.zeros(size, np.float32)
-        if size == 0 and model.task in ("classification", "embedding"):
+        if size == 0 and model.task in ("classification", "embedding", "explanation"):
             with pytest.raises(FailedPrediction, match="empty"):
                 answer(model, [silent], rate)
             continue
@@ -231,6 +273,8 @@ def test_another_shape_is_refused(model):
         return
     ask = getattr(model, METHODS[model.task])
     options = {} if model.task == "recognition" else {"sample_rate": rates_of(model)[-1]}
+    if model.task == "explanation":
+        options |= {"classifier": _scope["Thirds"](options["sample_rate"]), "classes": [0]}
     if model.task == "separation":
         options["sources"] = 2
     if model.role == "oracle":
@@ -256,14 +300,14 @@ def test_methods_of_other_tasks_are_refused(model):
 @pytest.mark.parametrize("name", ANY_RATE)
 def test_a_rate_in_khz_is_refused(name):
     with pytest.raises(ValueError, match="at least 1000 Hz, got 16; give it in Hz"):
-        answer(create(name), [np.zeros(10, np.float32)], 16)
+        answer(made(name), [np.zeros(10, np.float32)], 16)
 
 
 @pytest.mark.parametrize("name", ANY_RATE)
 @pytest.mark.parametrize("rate", [1000, 11025, 44100, 48000])
 def test_other_rates(name, rate):
-    made = create(name)
-    check_answers(made, clips(), answer(made, clips(), rate))
+    found = made(name)
+    check_answers(found, clips(), answer(found, clips(), rate))
 
 
 def test_every_model_declares_itself(model):

@@ -52,7 +52,7 @@ class Fake:
         self.asked.append(SimpleNamespace(signals=signals, **options))
         return [self.answer(signals[0]) if callable(self.answer) else self.answer]
 
-    transcribe = separate = enhance = classify = embed_audio = estimate = _ask
+    transcribe = separate = enhance = classify = embed_audio = estimate = explain = _ask
     labels = ("a", "b")
 
 
@@ -83,7 +83,7 @@ def test_every_task_is_whole():
 
 
 def test_an_unknown_task_is_told_with_the_nearest():
-    with pytest.raises(RealEarError, match=r"unknown task 'separate': did you mean 'separation'\?"):
+    with pytest.raises(RealEarError, match=r"unknown task 'separate': did you mean 'separation'"):
         tasks.get("separate")
 
 
@@ -96,6 +96,7 @@ def test_tasks_apply_to_clips_with_their_truth(clips):
         "classification": ["words"],
         "embedding": [],
         "enhancement": ["noisy"],
+        "explanation": ["words", "pair", "noisy"],
         "quality": ["noisy"],
         "recognition": ["words"],
         "retrieval": [],
