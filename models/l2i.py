@@ -84,9 +84,7 @@ class L2i(nn.Module):
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor) -> Interpreted:
-        """Of clips whose layers are `hidden`, (batch, channels, frames, bands) each, `lengths`
-        (batch,) in samples.
-        """
+        """Of clips whose layers are `hidden`, as `Heard` has them; `lengths` (batch,), samples."""
         frames = frames_of(lengths)
         values = within(torch.relu(self.norm(self._joined(hidden, frames))), frames)
         values = within(torch.relu(self.mix(values)), frames)

@@ -71,8 +71,8 @@ class Piq(nn.Module):
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor, classes: Tensor) -> Quantised:
-        """Masks of clips whose layers are `hidden`, (batch, channels, frames, bands) each, for their
-        `classes`; `lengths` (batch,) in samples.
+        """Masks for `classes` (batch,) of clips whose layers are `hidden`, as `Heard` has them, and
+        `lengths` (batch,) in samples.
         """
         levels = [frames_of(lengths)]
         for _ in hidden:

@@ -59,7 +59,7 @@ def _classifier(settings: Settings, made: Made, task: str) -> TrainedClassifier:
     """What is to be explained, loaded; RealEarError where it is none, or of other classes."""
     from models.own import TrainedClassifier
 
-    model = TrainedClassifier(checkpoint=settings.classifier, device="cpu")
+    model = TrainedClassifier(checkpoint=settings.classifier)
     try:
         model.load()
     except (ValueError, OSError) as error:

@@ -19,7 +19,6 @@ from models.training.classification import Batch, mixed
 from models.training.schedule import adam
 
 WEIGHTS: dict[str, float] = {"inside": 1.0, "outside": 1.0, "area": 1.0, "clean": 0.1}
-TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class MaskTraining(LightningModule):
         masks, more = self.terms(asked)
         kept, removed = self.judged(asked, masks)
         of_class = asked.classes[:, None]
-        outside = -torch.log1p(-removed.gather(1, of_class).exp().clamp(max=1 - TINY))
+        others = removed.scatter(1, of_class, -torch.inf)
+        outside = -others.logsumexp(1)  # as exact where the class is next to certain
         weights = self.weights
         total = (
             weights["inside"] * functional.nll_loss(kept, asked.classes)
