@@ -14,6 +14,7 @@ $(INSTALLED): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -q leaderboards metrics models pipelines
 	@touch $(INSTALLED)
 
 install: $(INSTALLED)  ## make .venv and install RealEar into it, in the exact versions of constraints.txt

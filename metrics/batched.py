@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -131,13 +132,19 @@ def combine(
     """
     cells = len(layers[0].rows) if layers else 0
     drawn = [weights(layer.sums.clusters, replicates, salt=layer.salt) for layer in layers]
-    from threadpoolctl import threadpool_limits
-
     # Matrices this small take longer on several threads, and hundredfold on a busy machine.
-    with threadpool_limits(1):
+    with _blas().limit(limits=1):
         return Estimates.joined(
             [_combined([layer.part(b) for layer in layers], drawn, level) for b in _blocks(cells)]
         )
+
+
+@cache
+def _blas() -> Any:
+    """What sets the threads of numpy's BLAS: found once, 1.5 ms, for the many boxes of a board."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _blocks(cells: int) -> list[slice]:

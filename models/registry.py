@@ -148,6 +148,7 @@ def _entry_points() -> dict[str, "EntryPoint"]:
     return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
 
 
+@functools.cache
 def _library_version(library: str, name: str) -> str:
     from importlib import metadata
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 from leaderboards import feed, runs, terminal
 from leaderboards.records import Board
 from leaderboards.tracking import Evaluation, Tracker, moments
 from pipelines import evaluate as step
-from pipelines import gates, progress, publish, since, stores
+from pipelines import gates, progress, publish, since, stores, versions
 from pipelines.config import Suite, parse_name
 from pipelines.engines import Engine
 from pipelines.gates import Gate, Known
@@ -169,16 +168,10 @@ class Publishing:
         return digest([board, self.evaluation.key, run, self.with_audio, _code()])
 
 
-def _code() -> list[object]:
-    """What draws pages: our own files by length and time of change, and libraries by version."""
-    root = Path(__file__).parent.parent
-    found: list[object] = []
-    for package in ("leaderboards", "pipelines"):
-        for path in sorted((root / package).rglob("*.*")):
-            if path.suffix != ".pyc":
-                stat = path.stat()
-                found.append([path.name, stat.st_size, stat.st_mtime_ns])
-    return [*found, *(version(name) for name in DRAWN_BY)]
+def _code() -> list[str]:
+    """What draws pages: our own files, and libraries by version."""
+    found = [versions.code("leaderboards"), versions.code("pipelines", "metrics")]
+    return [*found, *map(versions.installed, DRAWN_BY)]
 
 
 def with_history(board: Board, tracker: Tracker | None, before: str | None) -> Board:

@@ -9,11 +9,12 @@ recipe: {kind: librimix, of: [dataset…], metadata: libri2mix_test-clean.csv}
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines import kinds, plans, whereabouts
+from pipelines import kinds, plans, stores, versions, whereabouts
 from pipelines.config import DatasetConfig
 from pipelines.kinds import KINDS, Kind, Rendering, Sources
 from pipelines.plans import Plan
@@ -21,7 +22,7 @@ from pipelines.recipes.base import Recipe
 from pipelines.recipes.espeak import SpeechError
 from pipelines.records import Failure, Part, RealEarError, digest
 from pipelines.schema import validate
-from pipelines.shards.datasets import printable
+from pipelines.shards.datasets import INDEX, printable
 from pipelines.shards.packing import NOWHERE, Sample, in_order, pack, place
 
 if TYPE_CHECKING:
@@ -45,6 +46,63 @@ def check(name: str, config: DatasetConfig) -> tuple[Kind[Any, Any], Recipe]:
     except ValueError as error:
         raise RealEarError(f"{where}: {error}") from error
     return kind, validate(kind.options, settings, where)
+
+
+def decide(
+    name: str,
+    config: DatasetConfig,
+    folder: str,
+    others: Mapping[str, Made],
+    homes: Mapping[str, str] = NOWHERE,
+) -> Plan:
+    """As `plan`; taken from the dataset's folder where planning is costly and would say the same.
+
+    A seal that another recipe, source, library or version of our code would have given otherwise
+    does not fit, nor does that of a plan which was changed by hand.
+    """
+    kind, _ = check(name, config)
+    found = plans.standing(folder) if kind.costly and homes else None
+    if found is None or _places(found) != homes or not _follows(found, kind, name, config, others):
+        return plan(name, config, others, homes)
+    return replace(found, libraries=plans.libraries(kind))
+
+
+def _follows(
+    found: Plan,
+    kind: Kind[Any, Any],
+    name: str,
+    config: DatasetConfig,
+    others: Mapping[str, Made],
+) -> bool:
+    """Whether a plan says what was decided from just these, by this version."""
+    origin = _origin(kind, name, config, others)
+    return found.version == VERSION and found.seal == _seal(found, kind, origin)
+
+
+def _places(found: Plan) -> dict[str, str]:
+    """The shard of every clip by key."""
+    return {row.key: stem for stem, rows in found.shards.items() for row in rows}
+
+
+def _origin(
+    kind: Kind[Any, Any], name: str, config: DatasetConfig, others: Mapping[str, Made]
+) -> list[object]:
+    """All that a costly kind's plan follows from but `homes`, which its shards tell."""
+    made_of = [others[other] for other in config.needs]
+    return [
+        [versions.code("pipelines", "metrics"), platform.python_version(), plans.libraries(kind)],
+        [name, config.model_dump(mode="json")],
+        [[made.card, stores.sha256(f"{made.folder}/{INDEX}")] for made in made_of],
+    ]
+
+
+def _seal(found: Plan, kind: Kind[Any, Any], origin: list[object]) -> str:
+    """Digest of what a plan was decided from and of what it says, libraries apart."""
+    shards = [[stem, _inputs(found, kind, rows)] for stem, rows in found.shards.items()]
+    stated = plans.stated(found, digest(shards)).model_dump(
+        mode="json", exclude={"libraries", "seal"}
+    )
+    return digest([origin, stated])
 
 
 def plan(
@@ -71,7 +129,7 @@ def plan(
     used = dict.fromkeys(key for row in rows for key in kind.source_keys(row))
     contents = {key: known[key].content for key in used}
     placed = place(name, rows, config.cutting, homes, lambda row: _size(kind, row))
-    return Plan(
+    decided = Plan(
         name=name,
         kind=str((config.recipe or {})["kind"]),
         version=VERSION,
@@ -83,6 +141,9 @@ def plan(
         libraries=plans.libraries(kind),
         notes=notes,
     )
+    if not kind.costly:
+        return decided
+    return replace(decided, seal=_seal(decided, kind, _origin(kind, name, config, others)))
 
 
 def again(found: Plan, others: Mapping[str, Made]) -> Plan:
@@ -115,17 +176,20 @@ def parts(found: Plan, target: str, others: Mapping[str, Made]) -> list[Part]:
     folders = tuple(others[name].folder for name in found.datasets)
     result = []
     for stem, rows in found.shards.items():
-        facts = [_facts(kind, row, found.contents) for row in rows]
-        inputs = digest(["generate", found.version, found.name, facts])
+        inputs = _inputs(found, kind, rows)
         seconds = sum(kind.seconds(row) for row in rows)
         payload = Rendering(found.kind, found.name, rows, folders)
         result.append(Part(target, stem, inputs, len(rows), seconds, payload))
     return result
 
 
-def _facts(kind: Kind[Any, Any], row: Any, contents: Mapping[str, str]) -> list[object]:
-    """What decides a clip: its row and the content of the clips that it names."""
-    return [row.model_dump(mode="json"), [contents[key] for key in kind.source_keys(row)]]
+def _inputs(found: Plan, kind: Kind[Any, Any], rows: tuple[Any, ...]) -> str:
+    """Digest of what decides a shard: its rows and the content of the clips that they name."""
+    facts = [
+        [row.model_dump(mode="json"), [found.contents[key] for key in kind.source_keys(row)]]
+        for row in rows
+    ]
+    return digest(["generate", found.version, found.name, facts])
 
 
 def make_shard(part: Part) -> None:

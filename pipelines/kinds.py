@@ -179,6 +179,9 @@ class Kind(ABC, Generic[Options, Planned]):
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version decides samples
     needs_datasets: ClassVar[bool] = True
     keeps_sounds: ClassVar[bool] = False  # what was real recordings still is, under other labels
+    # Whether planning takes longer than reading a plan, and stands on nothing but the recipe, the
+    # clips' index rows, and code of ours that is neither a model nor its weights.
+    costly: ClassVar[bool] = False
     refusal: ClassVar[str] = "unusable_source"  # the reason of a row that cannot be rendered
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:

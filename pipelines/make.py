@@ -91,7 +91,8 @@ def _plan(
     if config.recipe is not None:
         from pipelines import generate
 
-        return _generating(generate.plan(name, config, others, homes), folder, others)
+        decided = generate.decide(name, config, folder, others, homes)
+        return _generating(decided, folder, others)
     corpus = corpora.create(dict(config.corpus or {}), f"datasets.{name}.corpus")
     entries = corpus.entries()
     if config.limit is not None:

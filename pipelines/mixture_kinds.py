@@ -22,6 +22,7 @@ class Scenes(Kind[scenes.Scenes, scenes.Scene]):
     options = scenes.Scenes
     row = scenes.Scene
     libraries = ("pyloudnorm", "pyroomacoustics", "soxr")
+    costly = True  # walls are fitted to a room's reverberation, by simulating it
 
     def plan(self, recipe: scenes.Scenes, sources: Sources) -> list[scenes.Scene]:
         """Who is heard with whom, where and in what noise."""

@@ -12,8 +12,8 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError
 from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 import numpy as np
@@ -28,7 +28,7 @@ from leaderboards import terminal
 from leaderboards.dataset_words import edge, many
 from leaderboards.description import quantity
 from leaderboards.words import duration
-from pipelines import kinds, stores
+from pipelines import kinds, stores, versions
 from pipelines.config import DatasetConfig, Name
 from pipelines.kinds import Kind
 from pipelines.records import SCHEMA_VERSION, RealEarError, canonical
@@ -63,6 +63,8 @@ class Plan:
         datasets: content digest of every dataset that the recipe is made of, by name.
         libraries: versions that decide samples or their encoding, by name.
         notes: for the dataset's card.
+        seal: digest of all that it was decided from and all that it says, libraries apart; "" where
+            planning it anew costs less than looking (`generate.decide`).
     """
 
     name: str
@@ -75,6 +77,7 @@ class Plan:
     datasets: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    seal: str = ""
 
     @property
     def rows(self) -> Iterator[Any]:
@@ -92,7 +95,7 @@ def libraries(kind: Kind[Any, Any]) -> dict[str, str]:
     found = {"libsndfile": str(soundfile.__libsndfile_version__)}
     for name in sorted({*LIBRARIES, *kind.libraries}):
         try:
-            found[name] = version(name)
+            found[name] = versions.installed(name)
         except PackageNotFoundError:
             found[name] = "missing"
     return found
@@ -111,6 +114,7 @@ class Stated(Config):
     notes: tuple[str, ...]
     inputs: str  # digest of all rows and of what they are made of
     schema_version: int
+    seal: str = ""
 
 
 def stated(plan: Plan, inputs: str) -> Stated:
@@ -126,6 +130,7 @@ def stated(plan: Plan, inputs: str) -> Stated:
         notes=plan.notes,
         inputs=inputs,
         schema_version=SCHEMA_VERSION,
+        seal=plan.seal,
     )
 
 
@@ -217,6 +222,7 @@ def from_table(table: pa.Table, where: str) -> Plan:
         datasets=whole.datasets,
         libraries=whole.libraries,
         notes=whole.notes,
+        seal=whole.seal,
     )
 
 
@@ -242,13 +248,13 @@ def write(folder: str, plan: Plan, *, inputs: str, rendered: bool = True) -> Non
     """Publish `plan.parquet` in a dataset's folder, unless just this one lies there.
 
     `inputs`: the digest of its parts' inputs. `rendered=False`: nothing was made by it now, so that
-    one which differs in the versions of libraries only still says what made the clips.
+    the libraries named are still those that made the clips, where these are the same.
     """
     target = f"{folder}/{PLAN}"
-    there, new = _stated_at(target), stated(plan, inputs)
-    if there is not None and not rendered:
-        there = there.model_copy(update={"libraries": new.libraries})
-    if there != new:
+    there = _stated_at(target)
+    if there is not None and not rendered and there.inputs == inputs:
+        plan = replace(plan, libraries=there.libraries)
+    if there != stated(plan, inputs):
         write_table(target, to_table(plan, inputs))
 
 
@@ -268,6 +274,14 @@ def read(path: str) -> Plan:
     if not stores.exists(path):
         raise RealEarError(f"expected a plan at {path}, found no file there")
     return from_table(read_table(path), path)
+
+
+def standing(folder: str) -> Plan | None:
+    """The plan in a dataset's folder; None where there is none, or none of this version."""
+    try:
+        return read(f"{folder}/{PLAN}")
+    except RealEarError:
+        return None
 
 
 def refuse_changed(plan: Plan, found: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from pipelines.config import Suite
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.shards.datasets import INDEX
+from pipelines.timings import Timing
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:  # drawing a page takes charts and pictures, which showing a board does not
@@ -69,7 +70,9 @@ def outcome(
     suite: Suite, workspace: Workspace, made: Mapping[str, Made], cells: Sequence[Cell]
 ) -> Outcome:
     """The suite's board from the score tables that lie in the workspace."""
-    tables = {table.paths: table for cell in cells for table in score_tables(workspace, cell)}
+    known = timings.known(workspace)
+    listed = (table for cell in cells for table in score_tables(workspace, cell, known))
+    tables = {table.paths: table for table in listed}
     used = {cell.made.card.name for cell in cells}
     board = boards.build(
         list(_comparisons(suite, cells)),
@@ -85,10 +88,12 @@ def outcome(
     return Outcome(board, tuple(tables.values()), tuple(cells))
 
 
-def score_tables(workspace: Workspace, cell: Cell) -> Iterator[ScoreTable]:
-    """A score table for every metric of a cell."""
+def score_tables(
+    workspace: Workspace, cell: Cell, known: Mapping[tuple[str, str], Timing]
+) -> Iterator[ScoreTable]:
+    """A score table for every metric of a cell; `known`: timings by chain and dataset."""
     card, asked = cell.made.card, cell.handling
-    timing = timings.of(workspace, asked.source.chain, card.name)
+    timing = known.get((asked.source.chain, card.name), Timing())
     for spec in cell.scored.values():
         chain = judge.chain(asked.chain, spec)
         folder = workspace.scores(chain, card.name, f"{spec.name}-{spec.hash}")

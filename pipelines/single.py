@@ -127,7 +127,7 @@ def _show(asked: Scored, cell: Cell, workspace: Workspace) -> None:
     ]
     board = boards.build(
         comparisons,
-        list(publish.score_tables(workspace, cell)),
+        list(publish.score_tables(workspace, cell, timings.known(workspace))),
         [DatasetInfo(card.name, card.domain, card.clips, card.seconds, card.refused)],
         title=card.name,
         tolerated_failures=asked.tolerate,

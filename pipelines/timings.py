@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -106,9 +107,18 @@ def _rows(workspace: Workspace) -> list[dict[str, Any]]:
 
 def of(workspace: Workspace, chain: str, dataset: str) -> Timing:
     """What is known of a model on a dataset."""
-    rows = [row for row in _rows(workspace) if (row["chain"], row["dataset"]) == (chain, dataset)]
-    if not rows:
-        return Timing()
+    return known(workspace).get((chain, dataset), Timing())
+
+
+def known(workspace: Workspace) -> dict[tuple[str, str], Timing]:
+    """What is known of every model on every dataset, by chain and dataset."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in _rows(workspace):
+        found.setdefault((row["chain"], row["dataset"]), []).append(row)
+    return {place: _timing(rows) for place, rows in found.items()}
+
+
+def _timing(rows: Sequence[Mapping[str, Any]]) -> Timing:
     wall = sum(row["wall_seconds"] for row in rows)
     loads = [row["load_seconds"] for row in rows if row.get("load_seconds") is not None]
     learnt = [row["parameters"] for row in rows if row.get("parameters") is not None]

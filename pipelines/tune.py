@@ -156,7 +156,7 @@ def _predict(cell: Cell, which: str, workspace: Workspace, engine: Engine) -> No
 
 
 def _tally(cell: Cell, workspace: Workspace) -> Tally:
-    [table] = publish.score_tables(workspace, cell)
+    [table] = publish.score_tables(workspace, cell, timings.known(workspace))
     return clips.read(table).tally
 
 

@@ -31,6 +31,7 @@ from pipelines.shards.tars import Member
 
 CARD, INDEX, FAILURES = "dataset.json", "index.parquet", "failures.parquet"
 HEARD = "audio"  # the role of what a model hears; its references are s1, s2…, clean, noise
+SMALL = 1 << 16  # bytes of a table below which zstd saves little, and is most of the time to read
 STEM = re.compile(rf"{NAME.rstrip('$')}-[0-9]{{6,9}}")  # a shard's name, which becomes a path
 SOUNDS = frozenset({"flac", "wav", "ogg", "mp3"})  # what a sound's member may end in
 
@@ -129,7 +130,7 @@ def write_rows(target: str, rows: Sequence[Row]) -> None:
 def write_table(target: str, table: pa.Table) -> None:
     """Publish a table as Parquet; the same table gives the same bytes."""
     with stores.partial(target) as name:
-        pq.write_table(table, name, compression="zstd")
+        pq.write_table(table, name, compression="zstd" if table.nbytes > SMALL else "none")
 
 
 def read_table(path: str) -> pa.Table:

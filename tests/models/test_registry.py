@@ -205,7 +205,7 @@ def test_a_fingerprint_follows_parameter_version_name_and_library(monkeypatch):
         patch.setattr("models.enhancement.WienerFilter.version", "2")
         assert of() != plain
     with monkeypatch.context() as patch:
-        patch.setattr(metadata, "version", lambda library: "0.0.1")
+        patch.setattr("models.registry._library_version", lambda library, name: "0.0.1")
         assert of() != plain
     for attribute, value in (("device", "cuda"), ("precision", "float16")):
         with monkeypatch.context() as patch:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,6 +52,13 @@ def test_the_card_counts_what_is_there(folder):
         ("x-000001", 1),
     ]
     assert (card.licence, card.redistribute, card.notes) == ("CC0-1.0", False, ("a note",))
+
+
+def test_small_tables_are_stored_plainly_and_large_ones_compressed(tmp_path):
+    for rows, found in ((10, "UNCOMPRESSED"), (100_000, "ZSTD")):
+        path = str(tmp_path / f"{rows}.parquet")
+        datasets.write_table(path, pa.table({"number": list(range(rows))}))
+        assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == found
 
 
 def test_the_index_holds_every_clip_and_failures_every_other(folder):

@@ -138,6 +138,20 @@ def test_a_second_run_does_nothing(workspace, realear, stamps):
     assert len(runs(workspace)) == logged
 
 
+def test_a_second_run_imports_nothing_that_only_work_needs(evaluated):
+    heavy = ["apache_beam", "mlflow", "torch", "scipy.signal", "altair", "matplotlib"]
+    code = (
+        "import sys; from pipelines import cli\n"
+        "try: cli.main()\n"
+        f"except SystemExit: print([name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, "evaluate", str(evaluated / "suite.yaml")]
+    ended = subprocess.run(
+        [*command, "--out", str(evaluated)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
 STEPS = ("Prepare", "Generate", "Predict", "Score:")
 
 

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import generate, make, plans
+from pipelines import generate, make, plans, versions
 from pipelines.config import DatasetConfig
 from pipelines.engines import Engine
+from pipelines.mixture_kinds import Scenes
 from pipelines.records import RealEarError
 from pipelines.shards import datasets
 from pipelines.workspace import Workspace
@@ -31,6 +32,7 @@ SCENES = {
     "room": {},
     "noise": {"kinds": ["white", "pink"], "snr_db": [0, 10]},
 }
+DRY = {name: value for name, value in SCENES.items() if name != "room"}  # which takes no time
 
 
 @pytest.fixture
@@ -103,14 +105,130 @@ def test_the_table_can_be_read_by_anybody(corpora, talkers):
 
 def test_a_plan_is_written_again_only_if_it_says_something_else(corpora, talkers, monkeypatch):
     where = Path(made(corpora, talkers).folder, "plan.parquet")
-    stamp = where.stat().st_mtime_ns
+    stamp, there = where.stat().st_mtime_ns, plans.read(str(where))
     made(corpora, talkers)
+    assert where.stat().st_mtime_ns == stamp
     monkeypatch.setattr(plans, "libraries", lambda kind: {"numpy": "0"})
     made(corpora, talkers)  # nothing was rendered: the old versions made what is there
-    assert where.stat().st_mtime_ns == stamp
+    assert replace(plans.read(str(where)), seal=there.seal) == there
     made(corpora, talkers, {**SCENES, "clips": 13})
     assert plans.read(str(where)).clips == 13
     assert plans.read(str(where)).libraries == {"numpy": "0"}
+
+
+# Taken as it stands
+
+
+@pytest.fixture
+def planning(monkeypatch) -> list[str]:
+    """Grows whenever scenes are planned."""
+    found: list[str] = []
+    plan = Scenes.plan
+    monkeypatch.setattr(Scenes, "plan", lambda *asked: found.append("planned") or plan(*asked))
+    return found
+
+
+def decided(corpora, others, recipe=DRY, **options) -> plans.Plan:
+    asked = config(recipe, **options)
+    folder = corpora.workspace.dataset("made")
+    homes = datasets.homes(folder, asdict(asked.cutting))
+    return generate.decide("made", asked, folder, others, homes)
+
+
+def test_scenes_are_planned_once_where_nothing_changed(corpora, talkers, planning):
+    first = made(corpora, talkers, DRY)
+    assert planning == ["planned"]
+    assert made(corpora, talkers, DRY) == first
+    assert decided(corpora, talkers) == plans.read(f"{first.folder}/plan.parquet")
+    assert planning == ["planned"]
+    assert decided(corpora, talkers) == planned(talkers, DRY)
+
+
+def test_a_plan_that_grew_stands_too(corpora, talkers, planning):
+    made(corpora, talkers, {**DRY, "clips": 6})
+    grown = made(corpora, talkers, DRY)
+    assert made(corpora, talkers, DRY) == grown
+    assert len(planning) == 2
+
+
+def label(corpora, talkers, monkeypatch):
+    """One transcript of the sources is another; no sound changes."""
+    corpora.file("p2_4.txt", "another text")
+    corpora.prepare(audio="{speaker}_{take}.wav", text={"beside": ".txt"})
+    talkers["set"] = make.Made(datasets.read_card(talkers["set"].folder), talkers["set"].folder)
+
+
+def library(corpora, talkers, monkeypatch):
+    known = versions.installed
+    monkeypatch.setattr(versions, "installed", lambda name: known(name).replace(".", ".0"))
+
+
+def our_code(corpora, talkers, monkeypatch):
+    monkeypatch.setattr(versions, "code", lambda *packages: "0")
+
+
+def rendering(corpora, talkers, monkeypatch):
+    monkeypatch.setattr(generate, "VERSION", "next")
+
+
+def row_by_hand(corpora, talkers, monkeypatch):
+    where = Path(corpora.workspace.dataset("made"), "plan.parquet")
+    table = pq.read_table(where)
+    noise = [json.dumps({**json.loads(table["noise"][0].as_py()), "snr_db": 20.0})]
+    column = [[*noise, *table["noise"].to_pylist()[1:]]]
+    pq.write_table(table.set_column(table.column_names.index("noise"), "noise", column), where)
+
+
+def note_by_hand(corpora, talkers, monkeypatch):
+    where = Path(corpora.workspace.dataset("made"), "plan.parquet")
+    table = pq.read_table(where)
+    stated = json.loads(table.schema.metadata[b"realear"]) | {"notes": ["all is well"]}
+    pq.write_table(table.replace_schema_metadata({b"realear": json.dumps(stated)}), where)
+
+
+def half_a_file(corpora, talkers, monkeypatch):
+    where = Path(corpora.workspace.dataset("made"), "plan.parquet")
+    where.write_bytes(where.read_bytes()[:-100])
+
+
+def no_card(corpora, talkers, monkeypatch):
+    """As a kill before the end leaves it."""
+    Path(corpora.workspace.dataset("made"), "dataset.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [label, library, our_code, rendering, row_by_hand, note_by_hand, half_a_file, no_card],
+    ids=lambda change: change.__name__,
+)
+def test_scenes_are_planned_anew_after_any_change(corpora, talkers, planning, monkeypatch, change):
+    made(corpora, talkers, DRY)
+    change(corpora, talkers, monkeypatch)
+    made(corpora, talkers, DRY)
+    assert len(planning) == 2
+    made(corpora, talkers, DRY)
+    assert len(planning) == (3 if change is row_by_hand else 2)  # and then it stands again
+    assert decided(corpora, talkers) == planned(talkers, DRY)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [({"seed": 1}, {}), ({"noise": None}, {}), ({}, {"limit": 11}), ({}, {"shards": 2})],
+)
+def test_scenes_of_another_recipe_or_cut_are_planned_anew(
+    corpora, talkers, planning, recipe, options
+):
+    made(corpora, talkers, DRY)
+    now = {**DRY, **recipe}
+    made(corpora, talkers, now, **options)
+    assert len(planning) == 2
+    assert decided(corpora, talkers, now, **options).options == planned(talkers, now).options
+
+
+def test_repacking_plans_anew(corpora, talkers, planning):
+    made(corpora, talkers, DRY)
+    make.make("made", config(DRY), corpora.workspace, corpora.engine, talkers, repack=True)
+    assert len(planning) == 2
 
 
 # Once more
