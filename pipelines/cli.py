@@ -15,10 +15,13 @@ from rich.markup import escape
 
 from pipelines import engines, progress, stores
 from pipelines.options import (
+    BeamVersion,
     BoardSuite,
     Experiment,
     FailIf,
+    Fetch,
     FromMlflow,
+    Line,
     Out,
     PlanOnly,
     Port,
@@ -434,12 +437,48 @@ def list_(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(fetch: Fetch = None, line: Line = "", beam: BeamVersion = "") -> None:
     """What is installed, which device, which runners, what is missing and how to get it."""
     from pipelines import doctor as check
 
-    if not check.show():
+    if fetch is not None:
+        check.fetch(fetch, line, beam)
+    elif not check.show():
         raise typer.Exit(2)
+
+
+@app.command()
+def cluster(
+    slots: Annotated[int, typer.Option(min=0, help="Of the task manager; 0: none.")] = 2,
+    port: Annotated[int, typer.Option(help="Of Flink's web page, where jobs go.")] = 8081,
+    host: Annotated[
+        str, typer.Option(help="This host's address, as others know it.")
+    ] = "127.0.0.1",
+    join: Annotated[
+        str, typer.Option(metavar="HOST:6123", help="Only a task manager, of this job manager.")
+    ] = "",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Of Flink's: heartbeat.timeout=8000.")
+    ] = None,
+) -> None:
+    """A Flink session cluster on this machine, or a task manager of another's, until Ctrl-C."""
+    from pipelines import arguments, flink
+
+    words = {name: str(value) for name, value in arguments.words(setting or [], "--set").items()}
+    flink.run(flink.Cluster(slots, host, port, join=join, settings=words))
+
+
+@app.command()
+def workers(
+    port: Annotated[int, typer.Option(help="Where an engine asks for workers.")] = 50000,
+    host: Annotated[str, typer.Option(help="Who may ask: 0.0.0.0 for other hosts.")] = "127.0.0.1",
+) -> None:
+    """A pool of worker processes for an engine's task manager on this host, until Ctrl-C."""
+    from pipelines import pool
+
+    with pool.serving(host, port) as served:
+        progress.console.print(f"Workers at {served.address}; Ctrl-C ends them", soft_wrap=True)
+        served.wait()
 
 
 INTERRUPTED = 130  # exit code by convention: 128 + SIGINT

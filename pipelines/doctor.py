@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from pipelines import clusters, fetching, progress
+from pipelines.records import RealEarError
+
 OK, MISSING, NOTE = "[green]✓[/green]", "[red]✗[/red]", "[dim]·[/dim]"
 Line = tuple[str, str, str]
 
@@ -76,7 +79,26 @@ def _voices() -> Iterator[Line]:
 
 def _runners() -> Iterator[Line]:
     yield OK, "local runner", "Beam's FnApiRunner, one process a core"
-    java = shutil.which("java")
-    yield NOTE, "Java", java or "none: only Flink and Spark need it (17 or later)"
-    for name in ("FlinkRunner", "SparkRunner", "DataflowRunner"):
-        yield NOTE, name, f"--runner {name} with Beam's own options"
+    try:
+        yield OK, "Java", clusters.java()
+    except RealEarError as error:
+        yield NOTE, "Java", f"only Flink and Spark need it: {error}"
+    for name, engine in clusters.ENGINES.items():
+        yield NOTE, name, _job_server(engine)
+    yield (
+        NOTE,
+        "DataflowRunner",
+        "--runner DataflowRunner with Beam's own options (docs/clusters.md)",
+    )
+
+
+def _job_server(engine: str) -> str:
+    found = sorted(path.name for path in fetching.cache().glob(f"beam-runners-{engine}-*.jar"))
+    return ", ".join(found) or f"no job server: realear doctor --fetch {engine}"
+
+
+def fetch(engine: str, line: str, beam: str) -> None:
+    """Get what an engine needs, and say where it lies."""
+    progress.console.print(f"fetching {engine} …")
+    for path in fetching.fetch(engine, line, beam):
+        progress.console.print(f"  {path}", soft_wrap=True)

@@ -124,17 +124,24 @@ def runner(chosen: Engine, modules: Iterable[str] = ()) -> Any:
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     # It logs what it then raises, and the ends of its own connections, as errors.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    command = forkserver.command(_environment(), modules)
+    command = forkserver.command(environment(), modules)
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
 def begin(chosen: Engine) -> None:
-    """Have what worker processes need imported while this one goes on, where it knows of them."""
-    if chosen.is_local and chosen.workers > 1 and not chosen.automatic:
-        forkserver.start(_environment())
+    """Have what worker processes need imported while this one goes on, where it knows of them.
+
+    RealEarError where a cluster, or anything on the way to it, is not as it should be.
+    """
+    if not chosen.is_local:
+        from pipelines import clusters  # a command on this machine alone needs none of it
+
+        clusters.check(chosen)
+    elif chosen.workers > 1 and not chosen.automatic:
+        forkserver.start(environment())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Our environment, and so the workers', with what they need in it."""
     # Workers start by `python -m`: a folder `models` where the user stands would win.
     os.environ["PYTHONSAFEPATH"] = "1"

@@ -43,3 +43,11 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; 0: any th
 PlanOnly = Annotated[bool, typer.Option("--plan-only", help="Decide every clip, render none.")]
 Replay = Annotated[str | None, typer.Option(metavar="PLAN.parquet", help="Make these clips again.")]
 RecipeFile = Annotated[str | None, typer.Argument(metavar="RECIPE.yaml", help="Or a suite.")]
+Fetch = Annotated[
+    str | None,
+    typer.Option(metavar="ENGINE", help="Get what flink or spark needs, into ~/.cache/realear."),
+]
+Line = Annotated[str, typer.Option(help="Of --fetch: the engine's release line, such as 1.19.")]
+BeamVersion = Annotated[
+    str, typer.Option("--beam", help="Of --fetch: a job server of another Beam than the installed.")
+]

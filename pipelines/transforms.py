@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import pydoc
 import re
+import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipelines import engines, guard, progress, stores, whereabouts
+from pipelines import clusters, engines, guard, progress, stores, whereabouts, witnesses
 from pipelines.engines import Engine
 from pipelines.records import LostWork, Part, RealEarError
 from pipelines.shards import sidecars
+from pipelines.witnesses import Witness
 
 if TYPE_CHECKING:  # models and metrics take a quarter of a second that preparing can do without
     from pipelines.predict import Handling
@@ -28,6 +32,9 @@ Work = Callable[[Part], None]
 # much processor time as most models need for it.
 LITTLE = 120.0
 
+ATTEMPTS = 3  # a job elsewhere may lose workers or hosts; what is done by then is not done again
+PAUSE = 5.0  # seconds before the next
+_RAISED_BY_WORK = "Error received from SDK harness"  # how engines begin what our own code raised
 _RAISED = re.compile(r"^(pipelines\.[\w.]+): ", re.MULTILINE)  # an exception's name, in a traceback
 _WHERE = re.compile(r" \[while running '.*", re.DOTALL)  # what Beam adds to a message
 
@@ -56,19 +63,76 @@ def _run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engin
         return 0
     watching = progress.watch(label, parts, todo)
     with watching, guard.workers(label, engine.timeout), _plain_errors():
-        result = _pipeline(label, todo, work, engine).run()
-        result.wait_until_finish()
+        result = _finished(label, todo, work, engine)
     lost = [part.id for part in todo if not sidecars.is_current(part)]
     if lost:
         raise LostWork(
             f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
             f"reports success, e.g. {lost[0]}: run the same command again"
         )
-    if not callable(work):
+    if result is not None and not callable(work):
         from pipelines.inference import told  # it has been imported for the work itself
 
         progress.say(told(result))
     return len(todo)
+
+
+def _finished(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+    """The result of a pipeline that has done the parts; None where nobody knows what it counted."""
+    if engine.is_local:
+        result = _pipeline(label, todo, work, engine).run()
+        result.wait_until_finish()
+        return result
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _job(label, todo, work, engine)
+        except Exception as error:
+            if isinstance(error, RealEarError) or _RAISED_BY_WORK in str(error):
+                raise
+            todo = [part for part in todo if not sidecars.is_current(part)]
+            if not todo:
+                return None
+            said = f"{label}: the job failed ({_cause(error)})"
+            if attempt == ATTEMPTS:
+                raise LostWork(
+                    f"{said} {ATTEMPTS} times, {len(todo)} results are missing: finished shards "
+                    "are kept, the same command goes on from there"
+                ) from error
+            progress.say(f"{said}: once more, {len(todo)} shards are left")
+            time.sleep(PAUSE)
+    return None
+
+
+def _job(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+    """The result of a job elsewhere; one that we stop waiting for is cancelled."""
+    engine = clusters.connected(engine)
+    with witnesses.laid(todo) as witness, _told_once():
+        result = _pipeline(label, todo, work, engine, witness).run()
+        try:
+            result.wait_until_finish()
+        except BaseException:
+            with suppress(Exception):
+                result.cancel()
+            raise
+    return result
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Beam logs what a job elsewhere says, and raises it, too."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _cause(error: Exception) -> str:
+    """The innermost cause in an engine's text, in a line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return [type(error).__name__, *lines[:1], *causes][-1][:200]
 
 
 @contextmanager
@@ -99,19 +163,30 @@ def _mendable(text: str) -> RealEarError | None:
     return None
 
 
-def _pipeline(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
-    """The pipeline that does these parts; a little work is not worth worker processes."""
-    if engine.is_local:
-        little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
-        most = min(engine.workers, len(todo))
-        if not callable(work) and work.device == "cuda":
-            from models import neural
+def _fitting(todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Engine:
+    """The local engine with as many workers as there is work; a little is not worth any."""
+    little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
+    most = min(engine.workers, len(todo))
+    if not callable(work) and work.device == "cuda":
+        from models import neural
 
-            most = min(most, max(1, neural.gpus()))  # a model a GPU, not a model a core
-        engine = replace(engine, workers=1 if little else most)
+        most = min(most, max(1, neural.gpus()))  # a model a GPU, not a model a core
+    return replace(engine, workers=1 if little else most)
+
+
+def _pipeline(
+    label: str,
+    todo: Sequence[Part],
+    work: Work | Handling,
+    engine: Engine,
+    witness: Witness | None = None,
+) -> Any:
+    """The pipeline that does these parts."""
+    if engine.is_local:
+        engine = _fitting(todo, work, engine)
     runner = engines.runner(engine, _modules(work))
     root = beam.Pipeline(runner=runner, options=engines.options(engine))
-    _ = root | label >> DoParts(todo, work, engine)
+    _ = root | label >> DoParts(todo, work, engine, witness)
     return root
 
 
@@ -124,11 +199,18 @@ def _modules(work: Work | Handling) -> list[str]:
 class DoParts(beam.PTransform):
     """Spread parts over the workers and do each of them once."""
 
-    def __init__(self, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        work: Work | Handling,
+        engine: Engine,
+        witness: Witness | None = None,
+    ) -> None:
         super().__init__()
         self._parts = parts
         self._work = work
         self._engine = engine
+        self._witness = witness
 
     def expand(self, root: Any) -> Any:
         """Local: one lane of parts a worker. Elsewhere the order is the runner's."""
@@ -139,6 +221,8 @@ class DoParts(beam.PTransform):
             | "List the lanes" >> beam.Create(lanes)
             | "Parts of a lane" >> beam.FlatMap(_in_order)
         )
+        if self._witness is not None:
+            parts = parts | "If it is to be done" >> beam.FlatMap(witnesses.admit, self._witness)
         if not callable(self._work):
             from pipelines.inference import ask  # brings torch in, which no other step needs
 
@@ -174,8 +258,15 @@ def count(part: Part) -> None:
     Metrics.counter("realear", "clips").inc(part.clips)
 
 
-def one_thread() -> Any:
-    """One thread in every numeric library: results must not depend on a machine's cores."""
+_ALONE = threading.Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One part at a time, and one thread in every numeric library: results must not depend on a
+    machine's cores, nor on an engine that hands a process several bundles at once.
+    """
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1)
+    with _ALONE, threadpool_limits(1):
+        yield

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15  # <linux/prctl.h>
 LAUNCHER = "REALEAR_LAUNCHER"  # the variable that holds the launching process's number
@@ -21,6 +22,13 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it was gone before we asked
             sys.exit(1)
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """A command that is ended with this process as `die_with` ends one, whatever it runs."""
+    code = "import os, sys; from pipelines import worker; worker.die_with(int(sys.argv[1])); "
+    code += "os.execvp(sys.argv[2], sys.argv[2:])"
+    return [sys.executable, "-c", code, str(os.getpid()), *command]
 
 
 def be_called(name: bytes) -> None:

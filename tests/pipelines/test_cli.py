@@ -42,8 +42,8 @@ def refused(realear, tmp_path):
 
 
 def test_all_commands_are_here():
-    wanted = "board demo describe doctor evaluate gc generate list predict prepare score"
-    wanted += " train tune verify"
+    wanted = "board cluster demo describe doctor evaluate gc generate list predict prepare score"
+    wanted += " train tune verify workers"
     assert wanted.split() == COMMANDS
 
 

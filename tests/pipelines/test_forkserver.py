@@ -39,7 +39,7 @@ def command(tmp_path, monkeypatch):
     def make(end: str) -> str:
         (tmp_path / "telling.py").write_text(textwrap.dedent(TELLING).format(end=end))
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(engines.__file__).parent.parent}")
-        return forkserver.command(engines._environment(), ["telling"])
+        return forkserver.command(engines.environment(), ["telling"])
 
     yield make
     forkserver.stop()
@@ -73,14 +73,14 @@ def test_a_worker_is_as_its_command_and_ends_the_command_as_it_ends(command, tmp
 
 
 def test_a_server_is_kept_while_it_lives_and_the_environment_is_the_same(monkeypatch):
-    first = forkserver.start(engines._environment())
-    assert forkserver.start(engines._environment()) == first
+    first = forkserver.start(engines.environment())
+    assert forkserver.start(engines.environment()) == first
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    second = forkserver.start(engines._environment())
+    second = forkserver.start(engines.environment())
     assert second != first
     forkserver._Server.process.kill()
     forkserver._Server.process.wait()
-    assert forkserver.start(engines._environment()) not in (first, second)
+    assert forkserver.start(engines.environment()) not in (first, second)
     forkserver.stop()
 
 
