@@ -32,7 +32,7 @@ class Example:
     """What there is to hear and to read of one clip in one cell of a board.
 
     `reference` and `hypothesis` are texts as the metric compared them, so that the marked words are
-    those it counted.
+    those it counted. `told` is what else is to be known of it, in a sentence.
     """
 
     comparison: str
@@ -42,6 +42,7 @@ class Example:
     sounds: tuple[Sound, ...] = ()
     reference: str | None = None
     hypothesis: str | None = None
+    told: str = ""
 
     def words(self) -> list[Word]:
         """The texts aligned word by word; empty without both."""

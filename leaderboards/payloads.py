@@ -274,6 +274,7 @@ def _pick(section: Section, pick: Pick, example: Example | None) -> dict[str, An
     if example is not None:
         answer["sounds"] = [[s.label, s.file, s.picture, s.note] for s in example.sounds]
         answer["words"] = example.words()
+        answer["told"] = example.told
     return answer
 
 

@@ -82,8 +82,8 @@ class Asked:
         import torch
 
         parts = self.parts(masks, spectra, lengths)
-        if isinstance(self.classifier, Explainable):
-            return self.classifier.listen(parts, lengths).logits
+        if explaining.opens(self.classifier):
+            return self.opened.listen(parts, lengths).logits
         pairs = zip(parts.detach().cpu().numpy(), lengths.tolist(), strict=True)
         clips = [part[:length] for part, length in pairs]
         said = self.classifier.classify(clips, sample_rate=self.sample_rate)

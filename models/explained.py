@@ -137,13 +137,14 @@ class Pair:
 
     def _heard(self, signals: Sequence[Signal], sample_rate: int) -> tuple[Floats, Floats]:
         """Logits (clips, classes) and embeddings (clips, dim)."""
-        if not isinstance(self.classifier, Explainable):
+        if not explaining.opens(self.classifier):
             logits = self.classifier.classify(signals, sample_rate=sample_rate)
             return np.stack(logits).astype(np.float32), np.zeros((len(signals), 0), np.float32)
         import torch
 
         from models.masking import batches
 
+        assert isinstance(self.classifier, Explainable)
         found: list[Any] = [None] * len(signals)
         with torch.inference_mode():
             for batch in batches(self.classifier, signals, sample_rate):

@@ -113,6 +113,11 @@ class Explainable:
         return (np.arange(bands) + 0.5) / bands * rate / 2
 
 
+def opens(classifier: Model) -> bool:
+    """Whether a classifier can be looked into, with gradients."""
+    return isinstance(classifier, Explainable) and classifier.gradients
+
+
 class Explainer(Model):
     """Base of explainers, dataclasses all.
 
@@ -148,8 +153,7 @@ class Explainer(Model):
 
         Called on models that are not loaded; `classifier.weights` tells one from another.
         """
-        looks = isinstance(classifier, Explainable) and classifier.gradients
-        if self.inside and not looks:
+        if self.inside and not opens(classifier):
             raise ValueError(
                 f"{type(self).__name__}: expected a classifier whose gradients can be asked for, "
                 f"found {type(classifier).__name__}: explain it by occlusion or lime"

@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapters.pooling import check_rate_of, cropped, mean_over_windows, refuse_empty
+from models.adapters.pooling import (
+    check_rate_of,
+    cropped,
+    mean_over_windows,
+    refuse_empty,
+    windows,
+)
 from models.base import Signal, Vector, check_choice, check_rate, check_sources
 from models.explaining import Explainable, Heard
 from models.neural import Neural, hash_folder, load_weights
@@ -206,6 +212,24 @@ class TrainedClap(Trained):
         clips = [cropped(row[:size], WINDOW, self.crop) for row, size in pairs]
         means = mean_over_windows(clips, WINDOW, AT_ONCE, self._of_windows)
         return [mean / max(float(np.linalg.norm(mean)), TINY) for mean in means]
+
+    def hear(self, batch: Any, lengths: Any) -> Any:
+        """(clips, dim) of (clips, time), zeros from their `lengths` on; gradients flow."""
+        import torch
+
+        from models.clap import WINDOW
+
+        self.load()
+        clips = [row[:size] for row, size in zip(batch, lengths.tolist(), strict=True)]
+        cut = [windows(cropped(clip, WINDOW, self.crop), WINDOW) for clip in clips]
+        filled = [
+            torch.nn.functional.pad(part, (0, WINDOW - len(part)))
+            for parts in cut
+            for part in parts
+        ]
+        found = self._network.sounds(torch.stack(filled)).split([len(parts) for parts in cut])
+        means = torch.stack([part.mean(0) for part in found])
+        return torch.nn.functional.normalize(means, dim=1)
 
     def _of_windows(self, clips: list[Signal]) -> NDArray[np.float32]:
         import torch

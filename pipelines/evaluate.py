@@ -195,8 +195,8 @@ def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
 
 
 def summarise_all(suite: Suite, cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
-    """Sum up what classifiers of zero-shot comparisons say, dataset by dataset."""
-    asked = [cell for cell in cells if suite.comparisons[cell.comparison].task == zeroshot.TASK]
+    """Sum up zero-shot classifiers' answers and explanations, dataset by dataset."""
+    asked = [cell for cell in cells if suite.comparisons[cell.comparison].task in summaries.SUMMED]
     parts = [summaries.plan(workspace, cell) for cell in asked]
     running.lightly("Summarise", parts, summaries.sum_up, engine)
 

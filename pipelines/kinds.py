@@ -257,6 +257,10 @@ KINDS: dict[str, KindEntry] = {
         "pipelines.speech_kinds:Augment",
         "changed views of clips: perturbed, cropped, mixed, masked, over a channel",
     ),
+    "covered": KindEntry(
+        "pipelines.mixture_kinds:CoveredClips",
+        "clips under white noise, speech or another class, with both parts beside the mixture",
+    ),
     "librimix": KindEntry(
         "pipelines.mixture_kinds:LibriMix",
         "Libri2Mix and Libri3Mix from their own tables, sample for sample",

@@ -22,7 +22,7 @@ from leaderboards import details, words
 from leaderboards.details import Detail, Pick
 from leaderboards.examples import Example, Media, Place, Sound
 from metrics.text import NORMALISERS
-from pipelines import audio, pictures, stores, tasks
+from pipelines import audio, explanation_pictures, pictures, stores, tasks
 from pipelines.audio import BadAudio
 from pipelines.records import Failure
 from pipelines.score import Answers
@@ -171,11 +171,17 @@ def _example(desk: _Desk, place: Place, cell: Cell, pick: Pick) -> Example:
     folder = desk.workspace.predictions(cell.handling.chain, cell.made.card.name)
     answer = desk.answers(folder, clip.row.shard).of(pick.key)
     given = {} if isinstance(answer, Failure) else answer
-    sounds = [_sound(desk, label, data) for label, data in _heard(clip, given)]
+    task = tasks.get(cell.handling.task)
+    mask = explanation_pictures.mask(given) if task.name == "explanation" else None
+    labels = _heard(clip, given) if mask is None else explanation_pictures.heard(clip, given)
+    sounds = [
+        _sound(desk, label, data, mask if not at else None)
+        for at, (label, data) in enumerate(labels)
+    ]
     said, heard = _texts(cell, clip.row.text, given)
-    comparison, fingerprint, dataset = place
+    told = "" if mask is None else explanation_pictures.told(clip.row, given)
     kept = tuple(sound for sound in sounds if sound is not None)
-    return Example(comparison, fingerprint, dataset, pick.key, kept, said, heard)
+    return Example(*place, pick.key, kept, said, heard, told)
 
 
 def _heard(clip: Clip, given: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
@@ -189,8 +195,10 @@ def _heard(clip: Clip, given: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]
         yield f"Estimate {name.removesuffix('.wav')}", given[name]
 
 
-def _sound(desk: _Desk, label: str, data: bytes) -> Sound | None:
-    """A sound's excerpt and picture; None for what cannot be decoded."""
+def _sound(desk: _Desk, label: str, data: bytes, mask: pictures.Mask | None = None) -> Sound | None:
+    """A sound's excerpt and picture, with a mask over it where there is one; None for what cannot
+    be decoded.
+    """
     try:
         told = audio.header(data)
         seconds = told.frames / told.sample_rate
@@ -202,14 +210,19 @@ def _sound(desk: _Desk, label: str, data: bytes) -> Sound | None:
     samples, loss = _fitted(audio.to_float(pcm))
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)
     rate = recording.sample_rate
-    name = blake3(f"{VERSION} {pictures.VERSION}\n".encode() + data).hexdigest()[:24]
+    name = _named(data)
+    drawn = name if mask is None else _named(data + mask.values.tobytes())
     notes = (f"first {LONGEST:g} s of {words.duration(seconds)}" if cut else "", loss)
     return Sound(
         label=label,
         file=desk.file(f"{name}.flac", lambda: audio.encode_flac(samples, rate).data),
-        picture=desk.file(f"{name}.png", lambda: pictures.picture(mono, rate)),
+        picture=desk.file(f"{drawn}.png", lambda: pictures.picture(mono, rate, mask)),
         note=", ".join(note for note in notes if note),
     )
+
+
+def _named(data: bytes) -> str:
+    return blake3(f"{VERSION} {pictures.VERSION}\n".encode() + data).hexdigest()[:24]
 
 
 def _fitted(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:

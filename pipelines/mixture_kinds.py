@@ -1,4 +1,6 @@
-"""Kinds of recipe that put clips of datasets together: scenes, and LibriMix's own mixtures."""
+"""Kinds of recipe that put clips of datasets together: scenes, LibriMix's own mixtures, and clips
+covered by something else.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ from typing import Any
 from pipelines.corpora.base import sound_key
 from pipelines.corpora.tables import Cells, delimited
 from pipelines.kinds import Figures, Kind, Sources, Stage
-from pipelines.recipes import librimix, scenes
+from pipelines.recipes import covered, librimix, scenes
 from pipelines.recipes.placing import overlapped
 from pipelines.recipes.rooms import LEEWAY, Room
 from pipelines.shards.datasets import Row
 from pipelines.shards.packing import Sample
+from pipelines.tasks.classification import truth
 
 
 class Scenes(Kind[scenes.Scenes, scenes.Scene]):
@@ -110,6 +113,51 @@ class Scenes(Kind[scenes.Scenes, scenes.Scene]):
 def _type(row: Row) -> str | None:
     """What a recorded noise is of, where its corpus says so."""
     return row.labels.get("noise") or row.labels.get("class")
+
+
+class CoveredClips(Kind[covered.Covered, covered.Covering]):
+    """Clips of any classes under noise, speech or another class."""
+
+    options = covered.Covered
+    row = covered.Covering
+
+    def plan(self, recipe: covered.Covered, sources: Sources) -> list[covered.Covering]:
+        """What covers which clip."""
+        clips = [_to_cover(row) for row in sources.of(sources.own).values()]
+        covers = [_to_cover(row) for row in sources.of(recipe.over.of).values()]
+        return covered.plan(recipe, clips, covers)
+
+    def seconds(self, row: covered.Covering) -> float:
+        """As long as the clip."""
+        return row.seconds
+
+    def speakers(self, row: covered.Covering) -> tuple[str, ...]:  # noqa: ARG002
+        """Nobody is planned for."""
+        return ()
+
+    def figures(self, row: covered.Covering) -> Figures:
+        """What covers it, and how loud."""
+        return {"Over": row.labels["over"], "SNR, dB": row.snr_db}
+
+    def sample(self, row: covered.Covering, stage: Stage) -> Sample:
+        """One mixture, in the cluster and pair of the clip itself."""
+        rendered = covered.render(row, stage.signals_at(row.sample_rate))
+        own = stage.clip(row.clip).row
+        return Sample(
+            key=row.key,
+            sounds=rendered.sounds,
+            sample_rate=rendered.sample_rate,
+            cluster=own.cluster,
+            pair=own.pair or own.key,
+            speaker=own.speaker,
+            text=own.text,
+            labels=rendered.labels,
+            provenance={"row": row.model_dump(mode="json")},
+        )
+
+
+def _to_cover(row: Row) -> covered.SourceClip:
+    return covered.SourceClip(row.key, row.seconds, truth(row), row.labels)
 
 
 class LibriMix(Kind[librimix.LibriMix, librimix.Mixture]):

@@ -1,8 +1,9 @@
-"""Summaries: what a classifier's answers to a whole dataset come to, and as a table on the board.
+"""Summaries: what a row's answers to a whole dataset come to, and as a table on the board.
 
-A summary is a file beside the answers, `summary-figures.json`: top-1, top-5, macro accuracy and mAP
-with intervals, class by class, confusions, fold by fold, by each template alone, near ties, and how
-many clips could not be scored, by reason.
+A summary is a file beside the answers, `summary-figures.json`. A classifier's: top-1, top-5, macro
+accuracy and mAP with intervals, class by class, confusions, fold by fold, by each template alone,
+near ties, and how many clips could not be scored, by reason. Of explanations see
+`pipelines.explanation_summaries`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from leaderboards import words
 from leaderboards.records import Board, Section, Table
 from metrics import FailedPrediction, UndefinedMetric
 from metrics.summary import Summary, summarise
-from pipelines import stores
+from pipelines import explanation_summaries, stores
+from pipelines.explanation_summaries import Explained
 from pipelines.records import Failure, LostWork, Part, RealEarError, digest
 from pipelines.score import Answers
 from pipelines.shards import sidecars
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
 VERSION = "1"  # bump when the same answers would come to something else
 COST = 1e-3  # seconds that a clip costs here
 STEM, FIGURES = "summary", "summary-figures.json"
-TASK = "zero-shot"
+TASK, EXPLAINED = "zero-shot", "explanation"
+SUMMED = (TASK, EXPLAINED)  # tasks whose answers are summed up
 MOST_CLASSES, MOST_ROWS = 100, 12  # of a table class by class
 
 
 @dataclass(frozen=True)
 class Summing:
-    """Where a dataset and the answers to it lie."""
+    """Where a dataset and the answers to it lie, and of what task they are."""
 
     dataset: str
     stems: tuple[str, ...]
+    task: str
 
 
 def plan(workspace: Workspace, cell: Cell) -> Part:
@@ -59,13 +63,14 @@ def plan(workspace: Workspace, cell: Cell) -> Part:
     stems = tuple(shard.stem for shard in card.shards)
     inputs = digest(["summary", VERSION, contents])
     seconds = card.clips * COST
-    return Part(folder, STEM, inputs, 0, seconds, Summing(cell.made.folder, stems))
+    summing = Summing(cell.made.folder, stems, cell.handling.task)
+    return Part(folder, STEM, inputs, 0, seconds, summing)
 
 
 def sum_up(part: Part) -> None:
     """Write one summary (the work function of this step)."""
     summing: Summing = part.payload
-    answered = Answered()
+    answered = Explained() if summing.task == EXPLAINED else Answered()
     for stem in summing.stems:
         answers = Answers(part.folder, stem)
         for row in read_rows(f"{summing.dataset}/{stem}.parquet"):
@@ -154,11 +159,11 @@ def _figures(found: Summary) -> dict[str, Any]:
 def attach(
     board: Board, cells: Sequence[Cell], tasks: Mapping[str, str], workspace: Workspace
 ) -> Board:
-    """The board with the summaries of its zero-shot comparisons; `tasks` is each comparison's."""
+    """The board with the summaries of comparisons that have them; `tasks` is each comparison's."""
     sections = []
     for section in board.sections:
         name = section.comparison.name
-        if tasks.get(name) == TASK:
+        if tasks.get(name) in SUMMED:
             of = [cell for cell in cells if cell.comparison == name]
             section = replace(section, tables=tuple(_tables(section, of, workspace)))
         sections.append(section)
@@ -177,6 +182,10 @@ def _tables(section: Section, cells: Sequence[Cell], workspace: Workspace) -> It
     called = words.names(section.rows)
     order = [row.fingerprint for row in section.rows]
     datasets = list(dict.fromkeys(cell.made.card.name for cell in cells))
+    if cells[0].handling.task == EXPLAINED:
+        ordered = {row: called[row] for row in order}
+        yield from explanation_summaries.tables(found, ordered, datasets)
+        return
     for dataset in datasets:
         shown = [model for model in order if (model, dataset) in found]
         rows = tuple((called[model], *_line(found[model, dataset])) for model in shown)

@@ -34,6 +34,7 @@
     return make("article", { class: "clip" },
       make("h4", {}, sentence(pick.kind), make("b", {}, pick.score), make("span", { class: "soft" }, pick.key)),
       row.length ? words(row) : "",
+      pick.told ? make("p", { class: "told" }, pick.told) : "",
       sounds.length ? make("div", { class: "sounds" }, ...sounds.map(sound)) : "");
   }
 

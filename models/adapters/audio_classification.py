@@ -4,6 +4,7 @@ WavLM with a classifying head (SUPERB, Yang et al. 2021), Whisper's encoder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from models.adapters import huggingface
 from models.adapters.ctc import MASKED, normalised, receptive_field
 from models.adapters.pooling import check_rate_of, mean_over_windows, refuse_empty
 from models.base import Signal, Vector
+from models.explaining import Explainable, Heard
 from models.neural import Pretrained
 
 if TYPE_CHECKING:
@@ -24,11 +26,12 @@ FRAME, HOP = 0.025, 0.010  # seconds; of the spectra that AST hears, as Kaldi ma
 
 
 @dataclass(kw_only=True)
-class AudioClassifier(Pretrained):
+class AudioClassifier(Explainable, Pretrained):
     """A checkpoint that tells classes apart, whatever its architecture; `labels` are its own words.
 
     Networks on samples hear a clip as a whole. Those on spectra of a fixed length (AST, Whisper)
-    hear windows of it; the logits of a long clip are the mean of its windows'.
+    hear windows of it; the logits of a long clip are the mean of its windows'. The first can be
+    looked into by explainers; to the others the library's spectra are closed for gradients.
     """
 
     task = "classification"
@@ -49,6 +52,30 @@ class AudioClassifier(Pretrained):
         self.load()
         check_rate_of(self, sample_rate)
         return self._answers(signals, refuse_empty)
+
+    @property
+    def gradients(self) -> bool:  # type: ignore[override]
+        """Whether it hears samples, by its checkpoint's own words; before it is loaded, too."""
+        try:
+            said = json.loads((self.folder / "preprocessor_config.json").read_bytes())
+        except (OSError, ValueError):
+            return False
+        return "num_mel_bins" not in said and "n_fft" not in said
+
+    def listen(self, batch: torch.Tensor, lengths: torch.Tensor) -> Heard:
+        """Logits, the mean of the last layer over time, and all layers, as `models.explaining` has
+        them.
+        """
+        import torch
+
+        self.load()
+        found = self._of_samples(batch, lengths, output_hidden_states=True)
+        layers = tuple(layer.transpose(1, 2) for layer in found.hidden_states)
+        frames = self._network._get_feat_extract_output_lengths(lengths)
+        places = torch.arange(layers[-1].shape[2], device=batch.device)
+        inside = (places < frames[:, None]).to(layers[-1].dtype)
+        means = (layers[-1] * inside[:, None]).sum(2) / inside.sum(1, keepdim=True)
+        return Heard(found.logits, means, layers)
 
     def _build(self) -> Any:
         folder = self.folder
@@ -73,21 +100,21 @@ class AudioClassifier(Pretrained):
 
     def _compute(self, batch: torch.Tensor, lengths: torch.Tensor) -> Sequence[Vector]:
         if not self._window:
-            return list(self._of_samples(batch, lengths).float().cpu().numpy())
+            return list(self._of_samples(batch, lengths).logits.float().cpu().numpy())
         pairs = zip(batch.cpu().numpy(), lengths.tolist(), strict=True)
         at_once = max(1, int(self.batch_seconds * (self.sample_rate or 1)) // self._window)
         clips = [row[:size] for row, size in pairs]
         return mean_over_windows(clips, self._window, at_once, self._of_windows)
 
-    def _of_samples(self, batch: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """(clips, classes) logits of clips as a whole."""
+    def _of_samples(self, batch: torch.Tensor, lengths: torch.Tensor, **options: Any) -> Any:
+        """What the library says of clips as a whole."""
         import torch
 
         heard = normalised(batch, lengths) if self._extractor.do_normalize else batch
         if self.padding != "exact":  # all of one length
-            return self._network(heard).logits
+            return self._network(heard, **options)
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-        return self._network(heard, attention_mask=mask.long()).logits
+        return self._network(heard, attention_mask=mask.long(), **options)
 
     def _of_windows(self, clips: list[Signal]) -> NDArray[np.float32]:
         """(windows, classes) logits; what is shorter than a window is filled by the library."""

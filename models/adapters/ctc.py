@@ -88,12 +88,17 @@ def conv_frames(samples: int, kernels: Sequence[int], strides: Sequence[int]) ->
 
 
 def normalised(batch: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(clips, time) with each clip's own samples at mean 0 and variance 1, zeros behind its end."""
-    found = batch.new_zeros(batch.shape)
-    for clip, into, size in zip(batch, found, lengths.tolist(), strict=True):
+    """(clips, time) with each clip's own samples at mean 0 and variance 1, zeros behind its end;
+    gradients flow.
+    """
+    import torch
+
+    found = []
+    for clip, size in zip(batch, lengths.tolist(), strict=True):
         own = clip[:size]
-        into[:size] = (own - own.mean()) / (own.var(correction=0) + FLOOR).sqrt()
-    return found
+        level = (own - own.mean()) / (own.var(correction=0) + FLOOR).sqrt()
+        found.append(torch.nn.functional.pad(level, (0, len(clip) - size)))
+    return torch.stack(found)
 
 
 def vocabulary(tokenizer: Any, columns: int, where: str) -> Vocabulary:

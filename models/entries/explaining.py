@@ -1,4 +1,4 @@
-"""Explainers that need no training: what `realear list models` says of them."""
+"""Explainers that need no training, and classifiers by words that can be explained."""
 
 from models.entries import ModelEntry
 
@@ -11,6 +11,12 @@ def _by(cls: str, summary: str, source: str, extra: str = "explain") -> ModelEnt
 
 
 ENTRIES: dict[str, ModelEntry] = {
+    "zero-shot-head": ModelEntry(
+        "models.heads:ZeroShotHead",
+        "any CLAP as a classifier of classes that you name, which can be explained",
+        licence="as the model's",
+        needs="model and classes",
+    ),
     "random-mask": ModelEntry(
         f"{CHANCE}:RandomMask", "chance: cells drawn at random, as many as another explainer keeps"
     ),

@@ -11,6 +11,7 @@ import models
 from metrics import FailedPrediction
 from models.adapters import pooling
 from models.adapters.audio_classification import AudioClassifier
+from models.explained import Pair
 
 RATE = 16_000
 LABELS = ("Dog", "Rain", "_silence_")
@@ -121,6 +122,32 @@ def test_logits_are_those_of_the_librarys_own_way(made, kind):
         heard = extractor(clip, sampling_rate=RATE, return_tensors="pt")
         wanted = network(**heard).logits[0].numpy()
     np.testing.assert_allclose(alone(model, clip), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2-layer", "hubert-group", "wavlm-layer"])
+def test_networks_on_samples_can_be_looked_into(made, kind):
+    model, clips = made(kind), noise(8_000, 5_000)
+    assert model.gradients
+    for by in ("saliency", "grad-cam"):
+        pair = Pair(model, models.create(by))
+        pair.load()
+        for clip, found in zip(clips, pair.explain(clips, sample_rate=RATE), strict=True):
+            np.testing.assert_allclose(found.logits[0], alone(model, clip), atol=1e-4)
+            assert found.mask.max() == 255
+            [other] = pair.explain([clip], sample_rate=RATE)
+            np.testing.assert_allclose(found.embeddings, other.embeddings, atol=1e-3)
+
+
+def test_networks_on_windows_are_explained_from_outside(made):
+    model, [clip] = made("ast"), noise(6_000)
+    unloaded = AudioClassifier(checkpoint=model.checkpoint, device="cpu")
+    with pytest.raises(ValueError, match="explain it by occlusion or lime"):
+        models.create("saliency").check(unloaded)
+    pair = Pair(model, models.create("occlusion", seconds=0.2, hertz=4_000.0))
+    pair.load()
+    [found] = pair.explain([clip], sample_rate=RATE)
+    np.testing.assert_allclose(found.logits[1], alone(model, found.kept), atol=1e-5)
+    assert found.mask.max() == 255
 
 
 @pytest.mark.parametrize("kind", WINDOWS)
