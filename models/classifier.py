@@ -108,6 +108,7 @@ class Classifier(nn.Module):
             values = block(values, frames)
             frames = torch.div(frames + 1, 2, rounding_mode="floor")
             layers.append(values.transpose(2, 3))
+            values = layers[-1].transpose(2, 3)  # so that gradients are known at what is shown
         flat = values.flatten(1, 2)  # (batch, channels and mels, frames)
         pooled = torch.cat([flat.sum(2) / frames[:, None], flat.amax(2)], dim=1)
         embedding = torch.relu(self.embed(nn.functional.dropout(pooled, 0.3, self.training)))

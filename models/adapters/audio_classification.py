@@ -4,8 +4,9 @@ WavLM with a classifying head (SUPERB, Yang et al. 2021), Whisper's encoder.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +70,14 @@ class AudioClassifier(Explainable, Pretrained):
         import torch
 
         self.load()
-        found = self._of_samples(batch, lengths, output_hidden_states=True)
-        layers = tuple(layer.transpose(1, 2) for layer in found.hidden_states)
+        layers: list[torch.Tensor] = []
+        with _shown(self._network.base_model.encoder.layers, layers):
+            found = self._of_samples(batch, lengths)
         frames = self._network._get_feat_extract_output_lengths(lengths)
         places = torch.arange(layers[-1].shape[2], device=batch.device)
         inside = (places < frames[:, None]).to(layers[-1].dtype)
         means = (layers[-1] * inside[:, None]).sum(2) / inside.sum(1, keepdim=True)
-        return Heard(found.logits, means, layers)
+        return Heard(found.logits, means, tuple(layers))
 
     def _build(self) -> Any:
         folder = self.folder
@@ -106,15 +108,15 @@ class AudioClassifier(Explainable, Pretrained):
         clips = [row[:size] for row, size in pairs]
         return mean_over_windows(clips, self._window, at_once, self._of_windows)
 
-    def _of_samples(self, batch: torch.Tensor, lengths: torch.Tensor, **options: Any) -> Any:
+    def _of_samples(self, batch: torch.Tensor, lengths: torch.Tensor) -> Any:
         """What the library says of clips as a whole."""
         import torch
 
         heard = normalised(batch, lengths) if self._extractor.do_normalize else batch
         if self.padding != "exact":  # all of one length
-            return self._network(heard, **options)
+            return self._network(heard)
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-        return self._network(heard, attention_mask=mask.long(), **options)
+        return self._network(heard, attention_mask=mask.long())
 
     def _of_windows(self, clips: list[Signal]) -> NDArray[np.float32]:
         """(windows, classes) logits; what is shorter than a window is filled by the library."""
@@ -126,6 +128,32 @@ class AudioClassifier(Explainable, Pretrained):
         found = self._network(**{name: spectra[name].to(self.device)})
         logits: NDArray[np.float32] = found.logits.float().cpu().numpy()
         return logits
+
+
+@contextlib.contextmanager
+def _shown(modules: Iterable[Any], layers: list[torch.Tensor]) -> Iterator[None]:
+    """While it lasts, what each layer answers, (clips, frames, channels), is added to `layers` as
+    (clips, channels, frames), and goes on from there, so that gradients are known at it.
+    """
+
+    def shown(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def show(*args: Any, **options: Any) -> Any:
+            answer = forward(*args, **options)
+            first, *more = answer if isinstance(answer, tuple) else (answer,)
+            layers.append(first.transpose(1, 2))
+            through = layers[-1].transpose(1, 2)
+            return (through, *more) if isinstance(answer, tuple) else through
+
+        return show
+
+    kept = list(modules)
+    for module in kept:  # not by hooks: the library records what comes before them
+        module.forward = shown(module.forward)
+    try:
+        yield
+    finally:
+        for module in kept:
+            del module.forward  # the class's own again
 
 
 def _window(extractor: Any) -> tuple[int, int]:
