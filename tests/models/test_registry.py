@@ -58,10 +58,12 @@ def entry_points(monkeypatch):
     return offer
 
 
+GIVEN = {"a checkpoint": {"checkpoint": "folder"}, "classes": {"classes": ["dog", "rain"]}}
+
+
 def test_every_name_makes_a_model():
     for name, entry in MODELS.items():
-        given = {"checkpoint": "folder"} if entry.needs == "a checkpoint" else {}
-        made = create(name, **given)
+        made = create(name, **GIVEN.get(entry.needs, {}))
         assert isinstance(made, Model)
         assert entry.summary
         assert entry.licence
