@@ -14,9 +14,7 @@ ENTRIES: dict[str, ModelEntry] = {
     "zero-shot-head": ModelEntry(
         "models.heads:ZeroShotHead",
         "any CLAP as a classifier of classes that you name, which can be explained",
-        {"model": "small-clap"},
-        licence="as the model's",
-        needs="classes",
+        {"model": "small-clap", "classes": ["siren", "rain", "church bells", "engine", "wind"]},
     ),
     "random-mask": ModelEntry(
         f"{CHANCE}:RandomMask", "chance: cells drawn at random, as many as another explainer keeps"
