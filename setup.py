@@ -67,6 +67,7 @@ EXTRAS = {
     "language-models": ["flashlight-text~=0.0.7", "kenlm~=0.3.0"],  # n-grams in a beam search
     "explain": ["captum~=0.9.0"],  # attributions by gradients and by occlusion
     "training": ["lightning~=2.6"],
+    "s3": ["boto3~=1.40"],  # s3:// through Beam's filesystems
 }
 
 DEVELOPMENT = [
@@ -74,8 +75,10 @@ DEVELOPMENT = [
     "axe-playwright-python~=0.1.8",  # with playwright and a Chromium: the page as its users see it
     "check-jsonschema~=0.39.0",  # GitHub's schema of workflows
     "fast_bss_eval~=0.1.4",  # peers and oracles of the metrics' tests and benches
+    "flask-cors~=6.0",  # with moto: a server of the S3 protocol
     "hypothesis~=6.150",
     "mir_eval~=0.8.2",
+    "moto[s3]~=5.2",
     "mypy~=2.4",
     "playwright~=1.65",
     "pytest~=9.0",

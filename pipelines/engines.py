@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import forkserver, worker
+from pipelines import forkserver, objects, worker
 from pipelines.records import RealEarError
 from pipelines.schema import nearest
 
@@ -64,6 +64,7 @@ def engine(runner: str = "local", workers: int = 0, arguments: Sequence[str] = (
             "leave it out; RealEar uses processes"
         )
     _refuse_unknown(arguments)
+    objects.configure(arguments)
     if found == LOCAL:
         _refuse_decided(arguments)
     cores = len(os.sched_getaffinity(0))

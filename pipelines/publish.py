@@ -105,7 +105,7 @@ def score_tables(
             domain=card.domain,
             metric=spec.record(),
             metric_hash=spec.hash,
-            paths=tuple(f"{folder}/{shard.stem}.parquet" for shard in card.shards),
+            paths=tuple(stores.kept(f"{folder}/{shard.stem}.parquet") for shard in card.shards),
             rtfx=timing.rtfx,
             load_seconds=timing.load_seconds,
             parameters=timing.parameters,
@@ -164,7 +164,7 @@ def _info(name: str, made: Made) -> DatasetInfo:
         card.clips,
         card.seconds,
         card.refused,
-        index=f"{made.folder}/{INDEX}",
+        index=stores.kept(f"{made.folder}/{INDEX}"),
         content=card.content,
         redistribute=card.redistribute,
     )

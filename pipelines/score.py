@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,11 +120,13 @@ class Answers:
     """A prediction shard, read by key."""
 
     def __init__(self, folder: str, stem: str) -> None:
-        checked = sidecars.check_made(folder, stem)
+        self._open = ExitStack()
+        sidecars.check_size(folder, stem)  # before anything is fetched
+        path = self._open.enter_context(stores.fetched(f"{folder}/{stem}.tar"))
+        checked = sidecars.check_made(folder, stem, path)
         self._failures = {failure.key: failure for failure in checked.failures}
-        path = f"{folder}/{stem}.tar"
         self._members = tars.scan(path)
-        self._file = stores.open_read(path)
+        self._file = self._open.enter_context(stores.open_read(path))
 
     def of(self, key: str) -> dict[str, bytes] | Failure:
         """The answer's members by name, or its failure; a key that is nowhere is a failure."""
@@ -139,7 +142,7 @@ class Answers:
 
     def close(self) -> None:
         """Close the shard."""
-        self._file.close()
+        self._open.close()
 
 
 def score_clip(

@@ -1,12 +1,13 @@
 """Paths and atomic publication: whatever exists under its final name is whole.
 
 A local path is written beside its target under a temporary name, flushed to the disk and renamed.
-A URL (`gs://`, `s3://`, `hdfs://`) goes through Beam's filesystems: spooled locally, then uploaded
-whole, since object stores know no rename.
+A URL (`gs://`, `s3://`, `hdfs://`) goes through Beam's filesystems (`objects`): spooled locally,
+then uploaded whole, since object stores know no rename.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import hashlib
@@ -17,9 +18,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from pipelines import objects
 from pipelines.records import RealEarError
 
 PARTIAL = ".partial"  # suffix of files that are still being written
@@ -37,30 +40,60 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def _remote() -> Any:
-    from apache_beam.io.filesystems import FileSystems  # 2 s to import, so only for URLs
-
-    return FileSystems
-
-
 def exists(path: str) -> bool:
     """Whether a file (or, locally, a folder) is there."""
-    return bool(_remote().exists(path)) if is_url(path) else Path(path).exists()
+    return objects.size(path) >= 0 if is_url(path) else Path(path).exists()
 
 
 def size(path: str) -> int:
     """Length of a file in bytes; -1 where there is none."""
     try:
-        if is_url(path):
-            return int(_remote().match([path])[0].metadata_list[0].size_in_bytes)
-        return Path(path).stat().st_size
-    except (OSError, IndexError):
+        return objects.size(path) if is_url(path) else Path(path).stat().st_size
+    except OSError:
         return -1
 
 
 def open_read(path: str) -> BinaryIO:
     """A seekable binary file for reading."""
-    return cast(BinaryIO, _remote().open(path) if is_url(path) else Path(path).open("rb"))
+    if is_url(path):
+        return cast(BinaryIO, objects.filesystems(path).open(path))
+    return Path(path).open("rb")
+
+
+@contextmanager
+def fetched(path: str) -> Iterator[str]:
+    """A local file of the same bytes: the file itself, or a copy of what a URL names, downloaded
+    once, for whoever reads all of it.
+    """
+    if not is_url(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="realear-") as spool:
+        name = f"{spool}/{path.rpartition('/')[2]}"
+        with open_read(path) as source, Path(name).open("wb") as sink:
+            shutil.copyfileobj(source, sink, BLOCK)
+        yield name
+
+
+def kept(path: str) -> str:
+    """A local file of the same bytes that stays until this process ends: the file itself, or a copy
+    of what a URL names, downloaded once; for what nobody changes meanwhile.
+    """
+    if not is_url(path):
+        return path
+    place = Path(_copies(), hashlib.sha256(path.encode()).hexdigest(), path.rpartition("/")[2])
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        with fetched(path) as name:
+            shutil.move(name, place)
+    return str(place)
+
+
+@cache
+def _copies() -> str:
+    folder = tempfile.mkdtemp(prefix="realear-copies-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def read_bytes(path: str) -> bytes:
@@ -124,8 +157,7 @@ def refusal(error: OSError) -> str:
 def publish(local_file: str, target: str) -> None:
     """Put a finished local file in place: flushed and renamed, or uploaded whole."""
     if is_url(target):
-        with Path(local_file).open("rb") as source, _remote().create(target) as sink:
-            shutil.copyfileobj(source, sink, BLOCK)
+        objects.upload(local_file, target, Path(local_file).stat().st_size)
         return
     with Path(local_file).open("rb") as file:
         os.fsync(file.fileno())
@@ -203,7 +235,7 @@ def remove(path: str) -> None:
     """Delete a file if it is there."""
     if is_url(path):
         if exists(path):
-            _remote().delete([path])
+            objects.filesystems(path).delete([path])
     else:
         Path(path).unlink(missing_ok=True)
 
@@ -211,7 +243,8 @@ def remove(path: str) -> None:
 def listing(folder: str, pattern: str = "*") -> list[str]:
     """Paths of the files in a folder that match, sorted; empty where there is no folder."""
     if is_url(folder):
-        matched = _remote().match([f"{folder.rstrip('/')}/{pattern}"])[0].metadata_list
+        wanted = f"{folder.rstrip('/')}/{pattern}"
+        matched = objects.filesystems(folder).match([wanted])[0].metadata_list
         return sorted(str(item.path) for item in matched)
     return sorted(str(path) for path in Path(folder).glob(pattern) if path.is_file())
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipelines import clusters, engines, guard, progress, stores, whereabouts, witnesses
+from pipelines import (
+    clusters,
+    engines,
+    guard,
+    objects,
+    progress,
+    stores,
+    whereabouts,
+    witnesses,
+)
 from pipelines.engines import Engine
 from pipelines.records import LostWork, Part, RealEarError
 from pipelines.shards import sidecars
@@ -64,8 +73,7 @@ def _run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engin
     watching = progress.watch(label, parts, todo)
     with watching, guard.workers(label, engine.timeout), _plain_errors():
         result = _finished(label, todo, work, engine)
-    lost = [part.id for part in todo if not sidecars.is_current(part)]
-    if lost:
+    if lost := _missing(todo):
         raise LostWork(
             f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
             f"reports success, e.g. {lost[0]}: run the same command again"
@@ -133,6 +141,16 @@ def _cause(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return [type(error).__name__, *lines[:1], *causes][-1][:200]
+
+
+def _missing(todo: Sequence[Part]) -> list[str]:
+    """Parts that were to be done and are not there; a store that lags is asked for a while."""
+    missing = [part for part in todo if not sidecars.is_current(part)]
+    end = time.monotonic() + objects.LAG
+    while any(stores.is_url(part.folder) for part in missing) and time.monotonic() < end:
+        time.sleep(objects.PAUSE)
+        missing = [part for part in missing if not sidecars.is_current(part)]
+    return [part.id for part in missing]
 
 
 @contextmanager

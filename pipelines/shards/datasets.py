@@ -420,9 +420,11 @@ def opened(folder: str, stem: str) -> Iterator[list[Clip]]:
     """The samples of a shard, in its order, after checking its bytes against its sidecar; they can
     be read from until the block ends.
     """
-    sidecars.check(folder, stem)
-    with stores.open_read(f"{folder}/{stem}.tar") as file:
-        yield [Clip(row, file) for row in read_rows(f"{folder}/{stem}.parquet")]
+    sidecars.check_size(folder, stem)  # before anything is fetched
+    with stores.fetched(f"{folder}/{stem}.tar") as tar:
+        sidecars.check(folder, stem, tar)
+        with stores.open_read(tar) as file:
+            yield [Clip(row, file) for row in read_rows(f"{folder}/{stem}.parquet")]
 
 
 def clips(folder: str, stem: str) -> Iterator[Clip]:

@@ -107,25 +107,26 @@ def is_current(part: Part) -> bool:
     )
 
 
-def check(folder: str, stem: str) -> Sidecar:
+def check(folder: str, stem: str, tar: str = "") -> Sidecar:
     """Compare a shard's files with their sidecar, byte for byte; DamagedShard where they differ.
 
     A tar cut at a member's end, or with one bit of a header flipped, still reads as a valid,
-    shorter tar: only the hash tells.
+    shorter tar: only the hash tells. `tar`: the shard's tar as it was fetched.
     """
     sidecar = check_size(folder, stem)
     for name, (_, sha256) in sidecar.files.items():
-        if stores.sha256(f"{folder}/{name}") != sha256:
+        where = tar if tar and name == f"{stem}.tar" else f"{folder}/{name}"
+        if stores.sha256(where) != sha256:
             raise _damaged(folder, stem, name, sidecar)
     return sidecar
 
 
-def check_made(folder: str, stem: str) -> Sidecar:
+def check_made(folder: str, stem: str, tar: str = "") -> Sidecar:
     """The same for what RealEar can make again: a damaged shard's sidecar is taken away, so that
     the next run makes it.
     """
     try:
-        return check(folder, stem)
+        return check(folder, stem, tar)
     except DamagedShard as error:
         stores.remove(path(folder, stem))
         what = str(error).partition(": delete ")[0]
