@@ -14,7 +14,7 @@ ARROWS = {
     "leaderboards": {"metrics"},
     "pipelines": {"metrics", "models", "leaderboards"},
 }
-BEAM = {"engines", "transforms", "inference", "pool", "worker", "stores"}  # modules of pipelines
+BEAM = {"engines", "transforms", "inference", "pool", "worker", "objects"}  # modules of pipelines
 LAZY = re.compile(r"([A-Za-z_]\w*)(\.\w+)*:\w+")  # "module:Class", as registries hold it
 FILE_LINES = 600
 BODY_LINES = 60
