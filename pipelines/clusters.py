@@ -8,6 +8,7 @@ all see what they work on under the same names.
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import json
 import os
 import re
@@ -84,6 +85,11 @@ def _says(engine: Engine, flag: str) -> bool:
 
 def check(engine: Engine) -> None:
     """RealEarError if anything that the engine needs is missing; before any work."""
+    if engine.runner == "DataflowRunner" and importlib.util.find_spec("apitools") is None:
+        raise RealEarError(
+            "DataflowRunner needs Beam's part for Google's cloud: "
+            f"pip install -c constraints.txt 'apache-beam[gcp]=={fetching.beam()}'"
+        )
     if engine.runner not in ENGINES:
         return
     wanted = asked(engine)

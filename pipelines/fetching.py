@@ -211,6 +211,12 @@ def _assemble(wanted: Server) -> None:
 _SETTINGS = """<settings><mirrors><mirror><id>realear</id><mirrorOf>central</mirrorOf>
 <url>{url}</url></mirror></mirrors></settings>
 """
+_ALSO = {  # what the published job servers hold beside the runner: the engine itself, a log
+    "flink": [("org.slf4j", "slf4j-simple", "1.7.30")],
+    "spark": [
+        ("org.apache.spark", f"spark-{part}_2.12", "3.5.3") for part in ("core", "sql", "streaming")
+    ],
+}
 _DEPENDENCY = """<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>
 <version>{version}</version></dependency>
 """
@@ -241,10 +247,7 @@ _PROJECT = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 def _project(wanted: Server) -> str:
     """What Maven is to do, as its pom.xml: a runner, what it needs, and where its log goes."""
-    needed = [
-        ("org.apache.beam", wanted.library, wanted.beam),
-        ("org.slf4j", "slf4j-simple", "1.7.30"),
-    ]
+    needed = [("org.apache.beam", wanted.library, wanted.beam), *_ALSO[wanted.engine]]
     dependencies = "".join(
         _DEPENDENCY.format(group=group, artifact=artifact, version=version)
         for group, artifact, version in needed

@@ -19,7 +19,7 @@ from pathlib import Path
 from pipelines import clusters, fetching, progress, worker
 from pipelines.records import RealEarError
 
-WITHIN = 120.0  # seconds until every task slot is there
+WITHIN = 300.0  # seconds until every task slot is there
 _ENTRY = "org.apache.flink.runtime"
 _JOB_MANAGER = f"{_ENTRY}.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = f"{_ENTRY}.taskexecutor.TaskManagerRunner"
@@ -71,11 +71,13 @@ class Cluster:
 
 def configuration(cluster: Cluster) -> dict[str, object]:
     """Flink's settings for a cluster, by Flink's names."""
+    # The job manager's own parts speak to each other by localhost, whatever its address.
+    heard = cluster.host if cluster.host.startswith("127.") else "0.0.0.0"
     manager, _, rpc_port = (cluster.join or f"{cluster.host}:{cluster.rpc_port}").partition(":")
     return {
         "jobmanager.rpc.address": manager,
         "jobmanager.rpc.port": rpc_port or cluster.rpc_port,
-        "jobmanager.bind-host": cluster.host,
+        "jobmanager.bind-host": heard,
         "jobmanager.memory.process.size": "1g",
         "rest.address": manager,
         "rest.bind-address": cluster.host,
@@ -91,6 +93,7 @@ def configuration(cluster: Cluster) -> dict[str, object]:
 
 def run(cluster: Cluster) -> None:
     """Start a cluster and stay until it is told to stop, or a part of it ends: RealEarError."""
+    signal.signal(signal.SIGTERM, worker.interrupted)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="realear-flink-"))
         started = start(cluster, folder)
@@ -98,7 +101,6 @@ def run(cluster: Cluster) -> None:
         if not cluster.join:
             await_slots(cluster, started, folder)
         progress.say(f"Flink {_said(cluster)}; logs in {folder}; Ctrl-C ends it")
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         with suppress(KeyboardInterrupt):
             while all(process.poll() is None for process in started):
                 time.sleep(0.5)

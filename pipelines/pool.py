@@ -31,7 +31,7 @@ from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 from apache_beam.utils import thread_pool_executor
 from google.protobuf import json_format, text_format
 
-from pipelines import engines, forkserver
+from pipelines import engines, forkserver, worker
 from pipelines.records import RealEarError
 
 PATIENCE = 30.0  # seconds that an engine may take to say what a worker is for
@@ -82,10 +82,10 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
     def _end(self, name: str) -> None:
         with self._lock:
-            worker = self._workers.pop(name, None)
-        if worker is not None:
-            worker.kill()  # whatever it writes is published whole or not at all
-            worker.wait()
+            ended = self._workers.pop(name, None)
+        if ended is not None:
+            ended.kill()  # whatever it writes is published whole or not at all
+            ended.wait()
 
 
 def _asked(request: Any) -> dict[str, str]:
@@ -146,7 +146,7 @@ class Served:
 @contextmanager
 def serving(host: str, port: int) -> Iterator[Served]:
     """A pool until the block, or this process, ends: by Ctrl-C calmly, its workers with it."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, worker.interrupted)
     served = Served(host, port)
     try:
         with suppress(KeyboardInterrupt):

@@ -37,12 +37,13 @@ def predict(
 ) -> str:
     """Ask a model about a dataset; the folder of its predictions."""
     made = find(dataset, workspace)
-    asked = _handling(model, words(settings, "--set"))
+    asked = model_by_name(model, words(settings, "--set"))
     _predict(asked, made, workspace, engine)
     return workspace.predictions(asked.chain, made.card.name)
 
 
-def _handling(model: str, parameters: dict[str, Any]) -> Handling:
+def model_by_name(model: str, parameters: dict[str, Any]) -> Handling:
+    """A checked handling of a model, for the task that it is made for."""
     try:
         task = models.create(model, **parameters).task
     except (ValueError, TypeError) as error:
@@ -68,7 +69,7 @@ def score_model(
 ) -> None:
     """Score a model's predictions, asking it first for those that are missing."""
     made = find(asked.dataset, workspace)
-    handling = _handling(model, words(settings, "--set"))
+    handling = model_by_name(model, words(settings, "--set"))
     if asked.task not in (None, handling.task):
         raise RealEarError(f"--task {asked.task}: model {model!r} is one for {handling.task}")
     cell = _cell(asked, made, handling)

@@ -85,6 +85,13 @@ def _run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engin
     return len(todo)
 
 
+def submit(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> None:
+    """Hand in a job for the parts that are not done yet, and do not wait for it."""
+    todo = [part for part in parts if not sidecars.is_current(part)]
+    if todo:
+        _pipeline(label, todo, work, engine).run()
+
+
 def _finished(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
     """The result of a pipeline that has done the parts; None where nobody knows what it counted."""
     if engine.is_local:

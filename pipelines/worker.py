@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15  # <linux/prctl.h>
 LAUNCHER = "REALEAR_LAUNCHER"  # the variable that holds the launching process's number
@@ -29,6 +30,11 @@ def tethered(command: Sequence[str]) -> list[str]:
     code = "import os, sys; from pipelines import worker; worker.die_with(int(sys.argv[1])); "
     code += "os.execvp(sys.argv[2], sys.argv[2:])"
     return [sys.executable, "-c", code, str(os.getpid()), *command]
+
+
+def interrupted(*_: object) -> NoReturn:
+    """A handler that makes SIGTERM what Ctrl-C is, also where a shell has Ctrl-C ignored."""
+    raise KeyboardInterrupt
 
 
 def be_called(name: bytes) -> None:
