@@ -180,6 +180,16 @@ def test_saliency_agrees_with_other_formulas(seed, cells):
     assert 0 <= complexity(saliency) <= np.log(cells) + 1e-12
 
 
+def test_maps_agree_with_quantus():
+    """quantus 0.6.0's Sparseness and Complexity, `normalise=False`, of these maps; it adds 1e-7 to
+    every cell of the first, and 1e-12 in the logarithm of the second.
+    """
+    maps = np.abs(np.random.default_rng(0).normal(size=(3, 1, 12, 15)))
+    told = ([0.40247989, 0.41582411, 0.39657193], [4.92539805, 4.90186243, 4.9308322])
+    for function, wanted in zip((sparseness, complexity), told, strict=True):
+        np.testing.assert_allclose([function(each) for each in maps], wanted, atol=1e-6)
+
+
 def test_even_and_single_maps():
     even, single = np.ones((4, 5)), np.zeros((4, 5))
     single[2, 3] = -7.0
