@@ -91,20 +91,25 @@ class Interpreter(Trained, Asking):
     def _asked(self, classifier: Any, classes: list[int]) -> Callable[[Any, Any], list[Mask]]:
         import torch
 
+        from models.masking import Spectrograms, loudness
+
         places = torch.tensor(classes, device=self.device)
+        spectrograms = Spectrograms(self.sample_rate or 0, self.device)
 
         def compute(batch: Any, lengths: Any) -> list[Mask]:
-            heard = classifier.listen(batch.to(classifier.device), lengths.to(classifier.device))
-            hidden = [layer.to(self.device) for layer in heard.hidden]
-            return list(self._masks(hidden, lengths, places).float().clamp(0, 1).cpu().numpy())
+            found = classifier.listen(batch.to(classifier.device), lengths.to(classifier.device))
+            hidden = [layer.to(self.device) for layer in found.hidden]
+            heard = loudness(spectrograms.forward(batch).abs())
+            masks = self._masks(hidden, lengths, places, heard)
+            return list(masks.float().clamp(0, 1).cpu().numpy())
 
         return compute
 
     def _on_grid(self, mask: Mask, samples: int) -> Mask:
         return mask[: explaining.shape(samples, self.sample_rate or 0)[0]].copy()
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
-        """(clips, frames, frequencies) of one batch."""
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
+        """(clips, frames, frequencies) of one batch; `heard`, alike, how loud its cells are."""
         raise NotImplementedError
 
 
@@ -119,8 +124,8 @@ class TrainedPiq(Interpreter):
 
         return self._filled(Piq(**self._config()["network"]))
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
-        return self._network(hidden, lengths, classes).masks
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
+        return self._network(hidden, lengths, classes, heard).masks
 
 
 @dataclass(kw_only=True)
@@ -145,8 +150,8 @@ class TrainedL2i(Interpreter):
 
         return self._filled(L2i(**self._config()["network"]))
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any) -> Any:
+    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
         found = self._network(hidden, lengths)
         above = self._config()["threshold"] if self.threshold is None else self.threshold
         gates = (self._network.relevance(found.pooled, classes) > above).float()
-        return self._network.masks(found.activations, gates)
+        return self._network.masks(found.activations, gates, heard)

@@ -2,7 +2,9 @@
 
 Spectra are sums of components, learnt by NMF; how strong each component is at each time is told
 from a classifier's layers, and a linear head says the class from these activations alone. The
-components that speak for a class are what is kept of a clip.
+components that speak for a class are what is kept of a clip, as their share in every cell. That it
+is kept only where the clip is loud enough, by three numbers that are learnt, is ours: a component
+fills quiet cells as well as loud ones.
 """
 
 from __future__ import annotations
@@ -25,11 +27,6 @@ QUIET = (
 )
 TINY = 1e-6
 ITERATIONS = 200  # of the multiplicative updates
-
-
-def spectra(magnitudes: Tensor) -> Tensor:
-    """What is factorised: log(1 + magnitude / QUIET), not negative, of any shape."""
-    return torch.log1p(magnitudes / QUIET)
 
 
 def dictionary(columns: NDArray[np.float64], components: int, seed: int) -> NDArray[np.float64]:
@@ -81,6 +78,7 @@ class L2i(nn.Module):
         self.out = nn.Conv1d(dim, components, 3, padding=1)
         self.attention = nn.Conv1d(components, 1, 1)
         self.head = nn.Linear(components, classes, bias=False)
+        self.audible = nn.Parameter(torch.tensor([1.0, 2.0, 0.3]))
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor) -> Interpreted:
@@ -113,10 +111,19 @@ class L2i(nn.Module):
         spoken = pooled * self.head.weight[classes]
         return spoken / (spoken.abs().amax(1, keepdim=True) + TINY)
 
-    def masks(self, activations: Tensor, gates: Tensor) -> Tensor:
-        """(batch, frames, frequencies), 0 to 1: the share of components, (batch, components) of
-        them 0 to 1, in the sum of all; 0 where there is none.
+    def share(self, activations: Tensor, gates: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frames, frequencies) twice: the share of components, (batch, components) of them
+        0 to 1, in the sum of all, 0 where there is none; and that sum, the loudness as told.
         """
         heard = activations.transpose(1, 2)  # (batch, frames, components)
-        parts = torch.stack([heard * gates[:, None], heard]) @ self.dictionary.T
-        return parts[0] / (parts[1] + TINY)
+        kept, every = torch.stack([heard * gates[:, None], heard]) @ self.dictionary.T
+        return kept / (every + TINY), every
+
+    def masks(self, activations: Tensor, gates: Tensor, loudness: Tensor) -> Tensor:
+        """(batch, frames, frequencies), 0 to 1: shares, where a clip's `loudness` is above a least
+        one and what the components tell.
+        """
+        share, told = self.share(activations, gates)
+        steep, least, more = self.audible
+        above = loudness - least - more * told
+        return share * torch.sigmoid(nn.functional.softplus(steep) * above)

@@ -16,6 +16,13 @@ from torch import Tensor
 from models import explaining
 from models.base import Signal
 
+QUIET = 0.05  # magnitude of a cell, at full scale 1, that `loudness` tells from none
+
+
+def loudness(magnitudes: Tensor) -> Tensor:
+    """log(1 + magnitude / QUIET) of cells: 0 for silence, about 5 where a tone is loud."""
+    return torch.log1p(magnitudes / QUIET)
+
 
 class Spectrograms:
     """Forth and back between samples and the cells that masks are put on, at a rate in Hz."""

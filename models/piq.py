@@ -2,6 +2,8 @@
 
 A classifier's last layers are quantised with words of a codebook that belong to the class to be
 explained, and a decoder makes a mask of them: what the class has no words for cannot be kept.
+It says for every place how loud a cell has to be to be kept. That is ours: the paper's decoder,
+which does not see the clip itself, can only keep whole places.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from models.classifier import frames_of, within
 from models.sampling import Sampler, Up, halved
 
 SMALL: dict[str, int] = {"codes": 16, "dim": 48}
+LEAST, STEEP = 3.0, 1.0  # how loud a cell must be, and how sharp that is, before it is learnt
 
 
 @dataclass(frozen=True)
@@ -67,25 +70,30 @@ class Piq(nn.Module):
         self.codebook = Codebook(classes, codes, dim)
         widths = [dim, *(max(dim * 2 // (3 + turn), 8) for turn in range(len(channels) - 1))]
         self.ups = nn.ModuleList(Up(a, b) for a, b in pairwise(widths))
-        self.out = nn.Conv2d(widths[-1], 1, 1)
+        self.out = nn.Conv2d(widths[-1], 2, 1)
         self.sampler = Sampler(mels)
 
-    def forward(self, hidden: Sequence[Tensor], lengths: Tensor, classes: Tensor) -> Quantised:
+    def forward(
+        self, hidden: Sequence[Tensor], lengths: Tensor, classes: Tensor, loudness: Tensor
+    ) -> Quantised:
         """Masks for `classes` (batch,) of clips whose layers are `hidden`, as `Heard` has them, and
-        `lengths` (batch,) in samples.
+        `lengths` (batch,) in samples; `loudness` (batch, frames, frequencies) of their cells.
         """
         levels = [frames_of(lengths)]
         for _ in hidden:
             levels.append(halved(levels[-1]))
-        encoded = self._encoded(
-            [layer.transpose(2, 3) for layer in hidden], levels[len(hidden) - 1]
-        )
-        words = within(self.codebook(encoded, classes), levels[len(hidden) - 1])
+        encoded = self._encoded([layer.transpose(2, 3) for layer in hidden], levels[-2])
+        words = within(self.codebook(encoded, classes), levels[-2])
         values = encoded + (words - encoded).detach()  # gradients pass straight through
         for up, level in zip(self.ups, reversed(range(len(hidden) - 1)), strict=True):
             values = up(values, self.bands[level], levels[level])
-        masks = torch.sigmoid(self.sampler(self.out(values)[:, 0], levels[0], lengths))
-        return Quantised(masks, encoded, words)
+        steep, least = (
+            self.sampler(each, levels[0], lengths) for each in self.out(values).unbind(1)
+        )
+        above = loudness - LEAST - least
+        return Quantised(
+            torch.sigmoid(nn.functional.softplus(steep + STEEP) * above), encoded, words
+        )
 
     def _encoded(self, hidden: Sequence[Tensor], frames: Tensor) -> Tensor:
         """The last two layers as one, of the size of the last but one."""

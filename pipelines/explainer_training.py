@@ -104,7 +104,7 @@ def _columns(made: Made, seed: int) -> NDArray[np.float64]:
     import torch
 
     from models.explaining import stft
-    from models.l2i import spectra
+    from models.masking import loudness
 
     rng = np.random.default_rng(seed)
     rows = read_rows(f"{made.folder}/{INDEX}")
@@ -115,5 +115,5 @@ def _columns(made: Made, seed: int) -> NDArray[np.float64]:
             signal = reader[rows[place].key].signal(sample_rate=class_training.RATE)
             frames = np.abs(transform.forward(signal))
             chosen = rng.permutation(len(frames))[:A_CLIP]
-            found.append(spectra(torch.from_numpy(frames[chosen])).numpy())
+            found.append(loudness(torch.from_numpy(frames[chosen])).numpy())
     return np.concatenate(found).T

@@ -7,7 +7,7 @@ ENTRIES: dict[str, ModelEntry] = {
         "models.own:TrainedClassifier",
         "a small CNN: 29 made sounds and the ten spoken digits, comes with RealEar",
         {"checkpoint": "classes-16k"},
-        source="Kong et al. 2020, PANNs, in small; examples/training/classification.yaml",
+        source="Kong et al. 2020, PANNs, in small",
     ),
     "trained-classifier": ModelEntry(
         "models.own:TrainedClassifier",
@@ -15,6 +15,12 @@ ENTRIES: dict[str, ModelEntry] = {
         source="Kong et al. 2020, PANNs, in small",
         licence="yours",
         needs="a checkpoint",
+    ),
+    "piq": ModelEntry(
+        "models.interpreters:TrainedPiq",
+        "explains sound-cnn by words of a codebook of each class, comes with RealEar",
+        {"checkpoint": "piq-16k"},
+        source="Paissan et al. 2023, PIQ, arXiv 2303.12659, in small",
     ),
     "trained-piq": ModelEntry(
         "models.interpreters:TrainedPiq",

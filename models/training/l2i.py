@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models import l2i
+from models.masking import loudness
 from models.training.masking import WEIGHTS, Asked, MaskTraining
 
 SMALL: dict[str, float] = {
@@ -31,8 +32,9 @@ class L2iTraining(MaskTraining):
         """Masks, and the paper's own loss."""
         found = self.network(asked.heard.hidden, asked.lengths)
         gates = self._gates(self.network.relevance(found.pooled, asked.classes))
-        made = found.activations.transpose(1, 2) @ self.network.dictionary.T
-        off = (made - l2i.spectra(asked.spectra.abs())).square().mean()
+        heard = loudness(asked.spectra.abs())
+        _, told = self.network.share(found.activations, gates)
+        off = (told - heard).square().mean()
         said = (asked.heard.logits.softmax(1) * found.logits.log_softmax(1)).sum(1).mean()
         weights = self.weights
         more = (
@@ -40,7 +42,7 @@ class L2iTraining(MaskTraining):
             + weights["reconstruction"] * off
             + weights["sparsity"] * found.activations.mean()
         )
-        return self.network.masks(found.activations, gates), more
+        return self.network.masks(found.activations, gates, heard), more
 
     def _gates(self, relevance: Tensor) -> Tensor:
         off = relevance - self.weights["threshold"]

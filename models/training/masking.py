@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.explaining import Heard
-from models.l2i import spectra
-from models.masking import Spectrograms
+from models.masking import Spectrograms, loudness
 from models.training.classification import Batch, mixed
 from models.training.schedule import adam
 
-WEIGHTS: dict[str, float] = {"inside": 1.0, "outside": 1.0, "area": 1.0, "clean": 0.1}
+WEIGHTS: dict[str, float] = {"inside": 2.0, "outside": 1.0, "area": 15.0, "clean": 0.1}
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class MaskTraining(LightningModule):
 
     def _distance(self, asked: Asked, masks: Tensor) -> Tensor:
         wanted = Spectrograms(16_000, str(masks.device)).forward(asked.own).abs()
-        return (spectra(asked.spectra.abs() * masks) - spectra(wanted)).abs().mean()
+        return (loudness(asked.spectra.abs() * masks) - loudness(wanted)).abs().mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of a batch, mixed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from models import piq
+from models.masking import loudness
 from models.training.masking import WEIGHTS, Asked, MaskTraining
 
 SMALL: dict[str, float] = {**piq.SMALL, **WEIGHTS, "commitment": 0.25}
@@ -17,7 +18,8 @@ class PiqTraining(MaskTraining):
 
     def terms(self, asked: Asked) -> tuple[Tensor, Tensor]:
         """Masks, and how far words and what they stand for are from each other."""
-        found = self.network(asked.heard.hidden, asked.lengths, asked.classes)
+        heard = loudness(asked.spectra.abs())
+        found = self.network(asked.heard.hidden, asked.lengths, asked.classes, heard)
         words = (found.words - found.encoded.detach()).square()
         encoded = (found.words.detach() - found.encoded).square()
         filled = (found.encoded.detach().abs().sum((1, 2), keepdim=True) > 0).float()

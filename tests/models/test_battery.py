@@ -53,6 +53,14 @@ QUICK = {  # what takes long by itself, and shows nothing more by it
 def made(name):
     return create(name, **QUICK.get(name, {}))
 
+def explained(model, sample_rate):
+    "The classifier that an explainer was trained for, or any."
+    if getattr(model, "checkpoint", ""):
+        classifier = create("sound-cnn")
+        classifier.load()
+        return classifier
+    return Thirds(sample_rate)
+
 class Thirds(Explainable, Model):
     "To be explained: how loud each third of the spectrum is, at any rate."
     padding = "exact"
@@ -90,7 +98,7 @@ def answer(model, signals, sample_rate):
         said = [number % 3 for number in map(len, signals)]
         if model.role == "oracle":
             options["references"] = [np.stack([0.3 * s, 0.7 * s[::-1]]) for s in signals]
-        return model.explain(signals, Thirds(sample_rate), said, **options)
+        return model.explain(signals, explained(model, sample_rate), said, **options)
     if model.role == "oracle":
         rows = 2 if model.task == "separation" else 1
         truth = [np.stack([s * 0.25, s * 0.5 + 0.001])[:rows] for s in signals]
@@ -274,7 +282,8 @@ def test_another_shape_is_refused(model):
     ask = getattr(model, METHODS[model.task])
     options = {} if model.task == "recognition" else {"sample_rate": rates_of(model)[-1]}
     if model.task == "explanation":
-        options |= {"classifier": _scope["Thirds"](options["sample_rate"]), "classes": [0]}
+        classifier = _scope["explained"](model, options["sample_rate"])
+        options |= {"classifier": classifier, "classes": [0]}
     if model.task == "separation":
         options["sources"] = 2
     if model.role == "oracle":

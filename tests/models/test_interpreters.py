@@ -1,6 +1,7 @@
 """PIQ and L2I: codebooks, dictionaries, masks, and the explainers that folders become."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import models
 from metrics import FailedPrediction
 from models import explaining
 from models.classifier import HOP, RATE, Classifier, frames_of
 from models.explaining import Explainer
 from models.interpreters import TrainedL2i, TrainedPiq
-from models.l2i import L2i, dictionary, spectra
+from models.l2i import L2i, dictionary
+from models.masking import loudness
 from models.own import TrainedClassifier
 from models.piq import Codebook, Piq
 from models.sampling import Sampler, halved
@@ -125,6 +128,22 @@ def test_a_place_gets_the_nearest_word_of_its_clips_own_class():
     assert book.words.grad[2].any()
 
 
+def test_piq_keeps_louder_cells_first(classifier):
+    """Of one place: the mask grows with how loud a cell is, all else being the same."""
+    torch.manual_seed(4)
+    network = Piq(**SHAPE, **PIQ).eval()
+    sounds, lengths = torch.from_numpy(noise(4_000)[0][None]), torch.tensor([4_000])
+    hidden = classifier.listen(sounds, lengths).hidden
+    shape = (1, *explaining.shape(4_000, RATE))
+    with torch.no_grad():
+        masks = [
+            network(hidden, lengths, torch.tensor([1]), torch.full(shape, level)).masks
+            for level in (0.0, 2.0, 4.0, 8.0)
+        ]
+    for quieter, louder in pairwise(masks):
+        assert (louder > quieter).all()
+
+
 def test_a_dictionary_finds_what_spectra_are_made_of():
     rng = np.random.default_rng(3)
     parts = np.zeros((30, 3))
@@ -140,19 +159,22 @@ def test_a_dictionary_finds_what_spectra_are_made_of():
     np.testing.assert_array_equal(found, dictionary(columns, 3, seed=0))
 
 
-def test_a_mask_is_the_share_of_the_components_kept():
+def test_what_is_kept_is_the_share_of_components_where_a_clip_is_loud_enough():
     network = L2i(**SHAPE, **L2I)
     activations = torch.rand(1, 5, 9)
     gates = torch.tensor([[1.0, 0, 0, 1, 0]])
-    found = network.masks(activations, gates)[0].numpy()
+    found, told = (each[0].numpy() for each in network.share(activations, gates))
     atoms, strengths = network.dictionary.numpy(), activations[0].numpy()
     kept = sum(np.outer(strengths[k], atoms[:, k]) for k in (0, 3))
     total = sum(np.outer(strengths[k], atoms[:, k]) for k in range(5))
     np.testing.assert_allclose(found, kept / total, atol=1e-4)
-    torch.testing.assert_close(
-        network.masks(activations, torch.ones(1, 5)), torch.ones(1, 9, 257), atol=1e-4, rtol=0
-    )
-    assert not network.masks(activations, torch.zeros(1, 5)).any()
+    np.testing.assert_allclose(told, total, rtol=1e-4)
+    loud, silent = torch.full((1, 9, 257), 1e3), torch.zeros(1, 9, 257)
+    with torch.no_grad():
+        network.audible.copy_(torch.tensor([3.0, 5.0, 0.5]))
+        np.testing.assert_allclose(network.masks(activations, gates, loud)[0], found, atol=1e-5)
+        assert network.masks(activations, gates, silent).max() < 1e-5
+        assert not network.masks(activations, torch.zeros(1, 5), loud).any()
 
 
 def test_relevance_is_what_a_component_adds_to_the_logit_of_the_class():
@@ -220,6 +242,17 @@ def test_a_few_steps_lower_the_loss_and_leave_the_classifier_alone(which, classi
         torch.testing.assert_close(each, before[name])
 
 
-def test_spectra_are_none_for_silence_and_grow_with_the_level():
-    found = spectra(torch.tensor([0.0, 0.05, 5.0]))
+def test_loudness_is_none_for_silence_and_grows_with_the_level():
+    found = loudness(torch.tensor([0.0, 0.05, 5.0]))
     np.testing.assert_allclose(found, [0, np.log(2), np.log(101)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["piq"])
+def test_those_that_come_with_realear_are_small_and_explain_the_classifier_that_does(name):
+    explainer, explained = models.create(name), models.create("sound-cnn")
+    explainer.check(explained)
+    assert (explainer.folder / "model.safetensors").stat().st_size < 1_000_000
+    assert (explained.folder / "model.safetensors").stat().st_size < 3_000_000
+    card = json.loads((explainer.folder / "card.json").read_text())
+    assert card["task"] == name
+    assert not list(explainer.folder.glob("*.ckpt"))
