@@ -327,7 +327,9 @@ def tune(
 def train(
     task: Annotated[
         str,
-        typer.Argument(help="separation, recognition, quality, real-m, clap or classification."),
+        typer.Argument(
+            help="separation, recognition, quality, real-m, clap, classification, piq or l2i."
+        ),
     ],
     on: Annotated[str, typer.Option(help="The dataset to learn from: its folder or name.")],
     held_out: Annotated[str, typer.Option(help="Another one, to tell when it is learnt.")],
