@@ -52,6 +52,7 @@ class Settings:
     patience: int = 10  # looks without anything better until it ends
     learning_rate: float = 1e-3
     seed: int = 0
+    loaders: int = 0  # processes that decode beside the training; their number changes the order
     network: Mapping[str, Any] = field(default_factory=dict)
     start: str = ""  # of clap: a folder to go on from
     teacher: str = ""  # of clap: a folder whose similarities are `soft` of the targets
@@ -251,7 +252,8 @@ def _loader(made: Made, settings: Settings, kind: Trainable, *, learn: bool) -> 
         sidecars.check_size(made.folder, shard.stem)
     tars = [f"{made.folder}/{shard.stem}.tar" for shard in made.card.shards]
     rng = random.Random(settings.seed) if learn else None
-    # Shards drawn again and again, by the seed alone; held-out clips come once each, in order.
+    # Shards drawn again and again, by the seed and the number of loaders alone; held-out clips come
+    # once each, in order.
     shards = (
         wds.ResampledShards(tars, seed=settings.seed, deterministic=True)
         if learn
@@ -266,7 +268,10 @@ def _loader(made: Made, settings: Settings, kind: Trainable, *, learn: bool) -> 
         wds.select(_is_there),
         wds.batched(settings.batch, collation_fn=kind.collate),
     )
-    return wds.WebLoader(clips, batch_size=None, num_workers=0)
+    loaders = settings.loaders if learn else 0
+    return wds.WebLoader(
+        clips, batch_size=None, num_workers=loaders, persistent_workers=loaders > 0
+    )
 
 
 def _is_there(clip: Any) -> bool:

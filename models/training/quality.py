@@ -15,6 +15,7 @@ from models.training.schedule import adam
 from models.training.separation import si_snr
 
 SMALL: dict[str, int] = {"width": 20, "context": 80}
+REMASKED = 0.25  # share of estimates that are made anew, by a mask
 SPOILT = 0.4  # share of estimates that are spoilt further
 CELLS = 1.0  # weight of the shares of error in the loss, against that of the SI-SNR
 FAINT = 1e-5  # of an estimate's energy: a cell below it has no share of error to learn
@@ -24,10 +25,12 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Mixtures, estimates and references, (batch, time) each."""
 
 
-def varied(batch: Batch) -> Batch:
-    """A batch in other colours, most of its estimates spoilt, blended or both."""
+def varied(batch: Batch, remasked: float = REMASKED) -> Batch:
+    """A batch in other colours, a share of its estimates made anew, most spoilt or blended."""
     mixtures, estimates, references = spoiling.coloured(list(batch))
-    some = torch.nonzero(torch.rand(len(mixtures)) < SPOILT)[:, 0]
+    anew = spoiling.some(mixtures, remasked)
+    estimates[anew] = spoiling.remasked(mixtures[anew], references[anew])
+    some = spoiling.some(mixtures, SPOILT)
     estimates[some] = spoiling.spoilt(mixtures[some], estimates[some], references[some])
     return mixtures, spoiling.blended(estimates, references), references
 
