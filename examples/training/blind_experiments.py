@@ -281,16 +281,17 @@ def left_out(bench: Bench) -> None:
 
 
 def left_out_published(bench: Bench) -> None:
-    """The same of the published network."""
+    """The same of the published network, calibrated on an eighth of the clips, for it is slow."""
     lines = []
-    for kind in KINDS:
+    few = bench.held_out.where(np.arange(0, len(bench.held_out), 8))
+    for kind, separators in KINDS.items():
         name = "published-without-" + kind.replace(" ", "-")
-        learning = bench.training.without(KINDS[kind])
+        learning = bench.training.without(separators)
         network = learnt(name, learning, bench.work, published, PUBLISHED_STEPS)
-        test = bench.test.of(KINDS[kind])
-        lines.append(
-            row(kind, judgements(network, bench.held_out.without(KINDS[kind]), test), test)
-        )
+        test = bench.test.of(separators)
+        test = test.where(test.stratified())
+        found = judgements(network, few.without(separators), test)
+        lines.append(row(kind, found, test, evenly=False))
     table("Separators never heard, the published network", HEAD, lines)
 
 

@@ -27,8 +27,10 @@ def coloured(signals: list[Tensor], share: float = 0.5, most_db: float = 10.0) -
     """
     chosen = some(signals[0], share)
     time = signals[0].shape[1]
-    response = _response(signals[0][chosen], time // 2 + 1, most_db)
     found = [one.clone() for one in signals]
+    if not len(chosen):  # nothing has no spectrum
+        return found
+    response = _response(signals[0][chosen], time // 2 + 1, most_db)
     for one in found:
         one[chosen] = torch.fft.irfft(torch.fft.rfft(one[chosen]) * response, n=time)
     return found
@@ -109,8 +111,6 @@ def _gain(gain_db: Tensor) -> Tensor:
 
 
 def _response(clips: Tensor, bins: int, most_db: float) -> Tensor:
-    if not len(clips):
-        return torch.ones(0, bins, device=clips.device)
     knots = most_db * (2 * torch.rand(len(clips), 7, device=clips.device) - 1)
     return _gain(_between(knots * _uniform(clips, 0, 1), bins))
 

@@ -124,8 +124,9 @@ def test_a_judge_is_trained_calibrated_and_judges(made, tmp_path, task, name):
         assert found["lower"][source] < found["si_snr"][source] < found["upper"][source]
 
 
-def test_the_same_training_gives_the_same_bytes(made, tmp_path):
-    tiny = {**QUICK, "width": 4, "context": 8}
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_the_same_training_gives_the_same_bytes(made, tmp_path, loaders):
+    tiny = {**QUICK, "width": 4, "context": 8, "loaders": loaders}
     for name in ("one", "two"):
         training.train("quality", made("others"), made("others"), str(tmp_path / name), tiny)
     files = ("model.safetensors", "calibration.safetensors", "card.json")
