@@ -103,11 +103,13 @@ def main() -> None:
     """Every comparison, a line each."""
     from tests import (
         bench_board,
+        bench_evaluate,
         bench_generate,
         bench_inference,
         bench_metrics,
         bench_prepare,
         bench_rooms,
+        bench_scale,
         bench_text,
         bench_tracking,
         bench_zero_shot,
@@ -125,6 +127,8 @@ def main() -> None:
     bench_tracking.main()
     bench_zero_shot.main()
     bench_board.main([])
+    bench_evaluate.main()
+    bench_scale.main()
 
 
 if __name__ == "__main__":
