@@ -6,14 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-START = "from pipelines.cli import main; main()"
-GRACE = 5.0  # seconds that a worker may outlive its launcher
+from tests import faults
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
@@ -33,7 +31,7 @@ def begun(evaluated, tmp_path) -> Path:
 def launch(workspace: Path, *, seconds_a_clip: float) -> subprocess.Popen[str]:
     command = ("evaluate", workspace / "suite.yaml", "--out", workspace, "--workers", "2")
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", START, *command],
+        [sys.executable, "-P", "-c", faults.START, *command],
         env={**os.environ, "DOUBLES_SECONDS": str(seconds_a_clip)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -42,59 +40,28 @@ def launch(workspace: Path, *, seconds_a_clip: float) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return bool(condition())
-
-
-def workers_of(launcher: int) -> list[int]:
-    """Process ids of the workers of a launcher: forked by a process that it has started."""
-    named: dict[int, tuple[bytes, int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (path / "comm").read_bytes()
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        named[int(path.name)] = name, parent
-    return [
-        number
-        for number, (name, parent) in named.items()
-        if name == b"realear-worker\n" and named.get(parent) == (b"realear-forks\n", launcher)
-    ]
-
-
 def answered(workspace: Path) -> list[Path]:
     """The sidecars of the slow model's shards."""
     return list((workspace / "predictions").glob("slow-*/noisy/noisy-*.json"))
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def stop(workspace: Path, how: signal.Signals) -> tuple[subprocess.Popen[str], str]:
     """Start, and send a signal as soon as some, but not all, of the answers are there."""
     process = launch(workspace, seconds_a_clip=0.7)
     try:
-        assert wait_for(lambda: answered(workspace), 120), "nothing was answered"
-        workers = workers_of(process.pid)
+        assert faults.wait_for(lambda: answered(workspace), 120), "nothing was answered"
+        workers = faults.processes(process.pid)["worker"]
         assert workers
         if how == signal.SIGINT:  # Ctrl-C reaches the workers, too
             os.killpg(process.pid, how)
         else:
             process.send_signal(how)
-        said, _ = process.communicate(timeout=GRACE + 10)
+        said, _ = process.communicate(timeout=faults.GRACE + 10)
     finally:
         process.kill()
-    assert wait_for(lambda: not any(map(alive, workers)), GRACE), "workers outlive their launcher"
+    assert faults.wait_for(lambda: not any(map(faults.alive, workers)), faults.GRACE), (
+        "workers outlive their launcher"
+    )
     assert 0 < len(answered(workspace)) < 3
     return process, said
 
