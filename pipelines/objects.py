@@ -149,8 +149,10 @@ def size(path: str) -> int:
     try:
         return int(found.get_filesystem(path).size(path))
     except Exception as error:
-        if status(error) in (403, 500, 503):
-            raise Unreachable(refusal(path, status(error))) from error
+        code = status(error)
+        if path.startswith("s3://") and code != 404:  # not to know is not to have none
+            words = refusal(path, code) if code else f"{path} cannot be asked for: {error}"
+            raise Unreachable(words) from error
         return -1
 
 
