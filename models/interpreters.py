@@ -21,6 +21,10 @@ class Asking(Neural, Explainer):
 
     inside: ClassVar[bool] = True
 
+    def warm_up(self) -> None:
+        """Load; the pair that it is asked in warms up both."""
+        self.load()
+
     def explain(
         self,
         signals: Sequence[Signal],

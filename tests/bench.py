@@ -104,6 +104,7 @@ def main() -> None:
     from tests import (
         bench_board,
         bench_evaluate,
+        bench_explanations,
         bench_generate,
         bench_inference,
         bench_metrics,
@@ -126,6 +127,7 @@ def main() -> None:
     bench_inference.main()
     bench_tracking.main()
     bench_zero_shot.main()
+    bench_explanations.main()
     bench_board.main([])
     bench_evaluate.main()
     bench_scale.main()
