@@ -37,6 +37,16 @@ BRIEF = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
 )  # start soon: Java only passes references on
+# What Flink and Spark reach into since Java 17; their own scripts open the same.
+OPENED = tuple(
+    f"--add-opens=java.base/{name}=ALL-UNNAMED"
+    for name in (
+        "java.io", "java.lang", "java.lang.invoke", "java.lang.reflect", "java.net", "java.nio",
+        "java.text", "java.time", "java.util", "java.util.concurrent",
+        "java.util.concurrent.atomic", "java.util.concurrent.locks", "sun.nio.ch", "sun.nio.cs",
+        "sun.security.action", "sun.util.calendar",
+    )
+)  # fmt: skip
 STARTING = 180.0  # seconds that a job server may take to listen
 ASKING = 10.0  # seconds that Flink may take to answer
 
@@ -265,7 +275,7 @@ def _start(jar: str, engine: Engine, wanted: Asked) -> str:
     ports = free_ports(2)
     folder = tempfile.mkdtemp(prefix="realear-jobs-")
     words = [
-        java(), "-Xmx512m", *BRIEF, "-jar", jar,
+        java(), "-Xmx512m", *BRIEF, *OPENED, "-jar", jar,
         "--flink-master" if flink else "--spark-master-url", wanted.master.removeprefix("http://"),
         "--job-host", "localhost", "--job-port", str(ports[0]), "--artifact-port", str(ports[1]),
         "--expansion-port", "-1", "--artifacts-dir", f"{folder}/artifacts",

@@ -22,10 +22,6 @@ WITHIN = 300.0  # seconds until every task slot is there
 _ENTRY = "org.apache.flink.runtime"
 _JOB_MANAGER = f"{_ENTRY}.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = f"{_ENTRY}.taskexecutor.TaskManagerRunner"
-_OPENED = (  # what Flink reaches into; its own scripts open the same (Java 17)
-    "lang", "lang.reflect", "net", "io", "nio", "text", "time", "util", "util.concurrent",
-    "util.concurrent.atomic", "util.concurrent.locks",
-)  # fmt: skip
 # Flink's own work here is to pass references on: the memory is for the worker processes.
 _MEMORY = {
     "task.heap.size": "256m",
@@ -132,9 +128,8 @@ def start(cluster: Cluster, folder: str) -> list[subprocess.Popen[bytes]]:
 
 
 def _start(java: str, memory: Sequence[str], entry: str, folder: str) -> subprocess.Popen[bytes]:
-    opened = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED]
     command = [
-        java, *memory, *clusters.BRIEF, *opened, "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+        java, *memory, *clusters.BRIEF, *clusters.OPENED,
         f"-Dlog4j.configurationFile={folder}/log4j.properties",
         f"-Djava.io.tmpdir={folder}",
         "-cp", f"{fetching.distribution()}/lib/*", entry, "--configDir", folder,

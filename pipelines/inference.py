@@ -86,11 +86,16 @@ def told(result: Any) -> str:
         found = result.metrics().query()
     except NotImplementedError:
         return ""
-    counts = {each.key.metric.name: each.committed or 0 for each in found["counters"]}
+    # Spark tells what was attempted only.
+    counts = {
+        each.key.metric.name: each.committed or each.attempted or 0 for each in found["counters"]
+    }
     loads = [
-        each.committed.max
+        taken.max
         for each in found["distributions"]
-        if each.key.metric.name == "load_model_latency_milli_secs" and each.committed.count
+        if each.key.metric.name == "load_model_latency_milli_secs"
+        and (taken := each.committed or each.attempted)
+        and taken.count
     ]
     if not counts.get("clips"):
         return ""

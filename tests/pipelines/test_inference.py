@@ -81,3 +81,29 @@ def test_a_planted_link_is_not_followed(tmp_path):
     (tmp_path / f"realear-{os.getuid()}-gpu0-0.lock").symlink_to(tmp_path / "precious")
     with pytest.raises(OSError, match=r"symbolic|loop|Too many"):
         accelerators.claim(1, str(tmp_path))
+
+
+def test_an_engine_that_tells_what_was_attempted_only_is_understood():
+    from apache_beam.metrics.cells import DistributionData, DistributionResult
+    from apache_beam.metrics.execution import MetricKey, MetricResult
+    from apache_beam.metrics.metricbase import MetricName
+
+    from pipelines import inference
+
+    def attempted(name: str, value: object) -> MetricResult:
+        return MetricResult(MetricKey("step", MetricName("realear/m", name)), None, value)
+
+    class Ended:
+        """A job as Spark's job server tells of it."""
+
+        def metrics(self):
+            return self
+
+        def query(self):
+            load = DistributionResult(DistributionData(900, 1, 900, 900))
+            return {
+                "counters": [attempted("clips", 7), attempted("failed/silent", 2)],
+                "distributions": [attempted("load_model_latency_milli_secs", load)],
+            }
+
+    assert inference.told(Ended()) == "7 clips · failed: 2 silent · loaded in 0.9 s"
