@@ -7,8 +7,10 @@ something has to be computed from it: that is exact, and twice as fast.
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -362,34 +364,95 @@ class Encoded:
     heard: bool = True  # whether any sample differs from zero
 
 
-def encode_flac(
-    signal: NDArray, sample_rate: int, bits: int = 16, *, measured: bool = True
-) -> Encoded:
-    """Encode (time,) or (time, channels) as FLAC of 16 or 24 bits; measure it unless told not to.
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """FLAC in memory with the samples that it holds, of which nothing else is known yet."""
+
+    data: bytes
+    pcm: NDArray
+    sample_rate: int
+    bits: int
+    clipped: int
+
+    @property
+    def heard(self) -> bool:
+        """Whether any sample differs from zero."""
+        return bool(self.pcm.any())
+
+    def listened(self, *, measured: bool = True) -> Encoded:
+        """The same, its samples digested and, unless told not to, measured."""
+        return Encoded(
+            data=self.data,
+            content=_content(self.pcm, self.sample_rate, self.bits),
+            frames=len(self.pcm),
+            channels=1 if self.pcm.ndim == 1 else self.pcm.shape[1],
+            clipped=self.clipped,
+            measured=_measure(self.pcm, self.sample_rate) if measured else None,
+            heard=self.heard,
+        )
+
+
+def code(signal: NDArray, sample_rate: int, bits: int = 16) -> Coded:
+    """Encode (time,) or (time, channels) as FLAC of 16 or 24 bits.
 
     Float64 in [-1, 1), or integers as `Recording.pcm` holds them; lossless for what came from as
     many bits.
     """
     pcm, clipped = quantise(signal, bits)
     pcm = np.ascontiguousarray(pcm)
+    return Coded(_flac(pcm, sample_rate, bits), pcm, sample_rate, bits, clipped)
+
+
+def encode_flac(
+    signal: NDArray, sample_rate: int, bits: int = 16, *, measured: bool = True
+) -> Encoded:
+    """`code` a signal, and find out about its samples all that `Coded.listened` does."""
+    return code(signal, sample_rate, bits).listened(measured=measured)
+
+
+class _Memory:
+    """A file in memory of one process, which libsndfile writes by itself: to an object of Python's
+    it would write through Python, ninety times a clip.
+    """
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.number = os.memfd_create("flac")
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+    def taken(self) -> bytes:
+        """What lies in it; it is empty, and at its start, thereafter."""
+        found = os.pread(self.number, os.fstat(self.number).st_size, 0)
+        os.ftruncate(self.number, 0)
+        os.lseek(self.number, 0, os.SEEK_SET)
+        return found
+
+
+_KEPT = threading.local()  # a thread's own file
+
+
+def _flac(pcm: NDArray, sample_rate: int, bits: int) -> bytes:
+    if not hasattr(os, "memfd_create"):  # only Linux has it
+        file = io.BytesIO()
+        _write_flac(file, pcm, sample_rate, bits)
+        return file.getvalue()
+    memory: _Memory | None = getattr(_KEPT, "memory", None)
+    if memory is None or memory.process != os.getpid():  # a fork would share the place in it
+        memory = _KEPT.memory = _Memory()
+    try:
+        _write_flac(memory.number, pcm, sample_rate, bits)
+    finally:
+        found = memory.taken()
+    return found
+
+
+def _write_flac(where: int | io.BytesIO, pcm: NDArray, sample_rate: int, bits: int) -> None:
     channels = 1 if pcm.ndim == 1 else pcm.shape[1]
-    return Encoded(
-        data=_flac(pcm, sample_rate, bits, channels),
-        content=_content(pcm, sample_rate, bits),
-        frames=len(pcm),
-        channels=channels,
-        clipped=clipped,
-        measured=_measure(pcm, sample_rate) if measured else None,
-        heard=_peak(pcm) > 0,
-    )
-
-
-def _flac(pcm: NDArray, sample_rate: int, bits: int, channels: int) -> bytes:
-    file = io.BytesIO()
-    kind = (file, "w", sample_rate, channels, f"PCM_{bits}")
-    with _Onward(*kind, format="FLAC") as sink:
+    kind = (where, "w", sample_rate, channels, f"PCM_{bits}")
+    with _Onward(*kind, format="FLAC", closefd=False) as sink:
         sink.buffer_write(pcm, "int16" if bits == 16 else "int32")
-    return file.getvalue()
 
 
 def keep(data: bytes, recording: Recording) -> Encoded:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from pipelines import engines, progress, stores
+from pipelines import engines, lean, progress, stores
 from pipelines.options import (
     BeamVersion,
     BoardSuite,
@@ -62,6 +62,7 @@ def _engine(
     """The engine asked for. First thing in a command: its workers start while we import."""
     found = replace(engines.engine(runner, workers, context.args), timeout=timeout)
     engines.begin(found)
+    lean.arrow()
     return found
 
 

@@ -227,14 +227,16 @@ def _refuse_strangers(peer: socket.socket) -> None:
 
 def main(listening: int) -> None:
     """Be the server: import, then serve."""
-    from pipelines import worker
+    from pipelines import lean, worker
 
     worker.die_with(int(os.environ[worker.LAUNCHER]))
     worker.be_called(b"realear-forks")
     worker.be_quiet()
     gc.disable()  # importing makes little garbage, and looking for it takes a sixth of the time
-    for name in PRELOADED:
-        importlib.import_module(name)
+    with lean.absent("pandas", "pymongo"):
+        for name in PRELOADED:
+            importlib.import_module(name)
+    lean.arrow()
     gc.freeze()  # what is imported stays: no worker need look through it again, nor copy it
     gc.enable()
     with socket.socket(fileno=listening) as listener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from pipelines.estimates import sizes
 from pipelines.originals import Originals, path_of
 from pipelines.records import Entry, Failure, InTable, Part, Sound, digest
 from pipelines.shards.packing import NOWHERE, Cutting, Sample, pack, place
-from pipelines.treatment import Treatment, sounds, store
+from pipelines.treatment import Begun, Treatment, begin, sounds
 
 VERSION = "3"  # bump when the same recordings would give other samples
+TOGETHER, HELD = 4, 1 << 20  # clips at a time; samples of them after which no other joins
 UNKNOWN = "unknown"  # speaker of clips that name none: one cluster, so no interval is invented
 
 
@@ -91,20 +92,42 @@ def make_shard(part: Part) -> None:
 def samples(job: Preparing) -> Iterator[Sample | Failure]:
     """Every entry as a sample or as a failure, in order."""
     originals = job.originals
-    for entry in job.entries:
-        whereabouts.clips([entry.key])
-        yield entry.fault or _sample(job, originals, entry)
+    begun = ((entry, _begun(job, originals, entry)) for entry in job.entries)
+    for together in _together(begun):
+        for entry, found in together:
+            yield found if isinstance(found, Failure) else _sample(job, entry, found)
 
 
-def _sample(job: Preparing, originals: Originals, entry: Entry) -> Sample | Failure:
+def _begun(job: Preparing, originals: Originals, entry: Entry) -> Begun | Failure:
+    whereabouts.clips([entry.key])
     try:
-        stored, rate = store(job.treatment, originals, entry)
+        return entry.fault or begin(job.treatment, originals, entry)
     except BadAudio as error:
         return Failure(entry.key, "prepare", error.reason, str(error))
+
+
+def _together(
+    begun: Iterable[tuple[Entry, Begun | Failure]],
+) -> Iterator[list[tuple[Entry, Begun | Failure]]]:
+    """A few clips at a time, short ones only: all are encoded before any is measured, since a
+    processor does the same thing again faster than one after another.
+    """
+    group: list[tuple[Entry, Begun | Failure]] = []
+    samples = 0
+    for entry, found in begun:
+        group.append((entry, found))
+        samples += 0 if isinstance(found, Failure) else found.samples
+        if len(group) == TOGETHER or samples > HELD:
+            yield group
+            group, samples = [], 0
+    yield group
+
+
+def _sample(job: Preparing, entry: Entry, begun: Begun) -> Sample:
     return Sample(
         key=entry.key,
-        sounds=stored,
-        sample_rate=rate,
+        sounds=begun.done(),
+        sample_rate=begun.sample_rate,
         cluster=f"{job.corpus}/{entry.session or entry.speaker or UNKNOWN}",
         speaker=entry.speaker,
         session=entry.session,

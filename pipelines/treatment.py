@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from pipelines import audio
-from pipelines.audio import BadAudio, Encoded, Recording
+from pipelines.audio import BadAudio, Coded, Encoded, Recording
 from pipelines.originals import Originals, path_of
 from pipelines.records import Entry, Sound
 from pipelines.shards.datasets import HEARD
@@ -41,10 +41,36 @@ def sounds(entry: Entry) -> dict[str, Sound]:
     return found
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The sounds of a clip on their way into a shard, by role; their rate in Hz."""
+
+    sounds: Mapping[str, Coded | Encoded]
+    sample_rate: int
+
+    @property
+    def samples(self) -> int:
+        """How many samples are held until it is done."""
+        return sum(sound.pcm.size for sound in self.sounds.values() if isinstance(sound, Coded))
+
+    def done(self) -> dict[str, Encoded]:
+        """Every sound as it will be stored."""
+        return {
+            role: sound.listened(measured=role == HEARD) if isinstance(sound, Coded) else sound
+            for role, sound in self.sounds.items()
+        }
+
+
 def store(
     treatment: Treatment, originals: Originals, entry: Entry
 ) -> tuple[dict[str, Encoded], int]:
-    """Every sound of a clip as it will be stored, by role, and their rate in Hz.
+    """Every sound of a clip as it will be stored, by role, and their rate in Hz; else BadAudio."""
+    begun = begin(treatment, originals, entry)
+    return begun.done(), begun.sample_rate
+
+
+def begin(treatment: Treatment, originals: Originals, entry: Entry) -> Begun:
+    """Read, check and encode a clip's sounds; what is known of them comes with `Begun.done`.
 
     BadAudio where the recording or one of its references cannot be used.
     """
@@ -56,7 +82,7 @@ def store(
         if len(kept) == len(unheard):
             rates = {role: rate for role, (_, rate) in kept.items()}
             _check_alike(rates, {role: found.frames for role, (found, _) in kept.items()})
-            return {role: found for role, (found, _) in kept.items()}, rates[HEARD]
+            return Begun({role: found for role, (found, _) in kept.items()}, rates[HEARD])
     found = _decode_all(treatment, originals, entry)
     recordings = {role: recording for role, (recording, _) in found.items()}
     _check_alike(
@@ -65,7 +91,7 @@ def store(
     )
     rate = treatment.sample_rate or recordings[HEARD].sample_rate
     bits = _bits(treatment, recordings)
-    stored = {}
+    stored: dict[str, Coded | Encoded] = {}
     for role, (recording, data) in found.items():
         if data is not None and _fits(treatment, entry, recording.sample_rate, recording.channels):
             stored[role] = audio.keep(data, recording)
@@ -75,10 +101,10 @@ def store(
             channels = entry.channel if one and entry.channel is not None else treatment.channels
             signal = audio.pick(recording, channels)
             resampled = audio.resample_pcm(signal, recording.sample_rate, rate)
-            stored[role] = audio.encode_flac(resampled, rate, bits, measured=role == HEARD)
+            stored[role] = audio.code(resampled, rate, bits)
         if role == HEARD and not stored[role].heard:
             raise BadAudio("silent", f"every sample is zero at {bits} bits")
-    return stored, rate
+    return Begun(stored, rate)
 
 
 def _decode_all(

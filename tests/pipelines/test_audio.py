@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -281,3 +284,24 @@ def test_recordings_that_broke_other_decoders(recordings):
         "evil": "undecodable",
         "null": "empty",
     }
+
+
+def test_flac_is_the_same_in_threads_in_a_fork_and_as_soundfile_writes_it():
+    signals = [np.rint(32_768 * noise(400 * (n + 1))).astype(np.int16) for n in range(24)]
+    alone = [encoded(signal, "FLAC", "PCM_16") for signal in signals]
+    assert [audio.encode_flac(signal, RATE).data for signal in signals] == alone
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.data for found in pool.map(partial(encode, RATE), signals)] == alone
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:  # it inherits what its parent has encoded with
+        os.write(writing, encode(RATE, signals[3]).data)
+        os._exit(0)
+    os.close(writing)
+    assert encode(RATE, signals[20]).data == alone[20]
+    with os.fdopen(reading, "rb") as file:
+        assert file.read() == alone[3]
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def encode(rate: int, signal: np.ndarray) -> audio.Encoded:
+    return audio.encode_flac(signal, rate)

@@ -12,9 +12,12 @@ import pytest
 import soundfile
 import soxr
 
-from pipelines.records import RealEarError, ToleranceExceeded
+from pipelines import prepare
+from pipelines.audio import Coded
+from pipelines.records import Entry, RealEarError, ToleranceExceeded
 from pipelines.shards import datasets
 from pipelines.shards.datasets import RandomReader
+from pipelines.treatment import Begun
 
 RATE = 8_000  # Hz
 
@@ -507,3 +510,23 @@ def test_the_index_says_what_recordings_are_like(corpora):
     heads = corpora.prepare("heads", config={"format": "original", "check": "headers"})
     [row, *_] = datasets.read_rows(f"{heads.folder}/index.parquet")
     assert (row.peak_dbfs, row.loudness_lufs, row.seconds) == (None, None, 4)
+
+
+@pytest.mark.parametrize(
+    ("samples", "groups"),
+    [
+        ([1_000] * 9, [4, 4, 1]),
+        ([1_000, 2_000_000, 1_000, 1_000], [2, 2]),  # nothing joins a long clip
+        ([2_000_000] * 2, [1, 1]),
+        ([], []),
+    ],
+)
+def test_few_clips_are_held_at_a_time_and_none_is_lost(samples, groups):
+    entries = [Entry(f"clip_{n}", "x.wav") for n in range(len(samples))]
+    begun = [
+        (entry, Begun({"audio": Coded(b"", np.zeros(count, np.int16), RATE, 16, 0)}, RATE))
+        for entry, count in zip(entries, samples, strict=True)
+    ]
+    found = [group for group in prepare._together(begun) if group]
+    assert [len(group) for group in found] == groups
+    assert [entry for group in found for entry, _ in group] == entries
