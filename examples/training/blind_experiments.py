@@ -52,8 +52,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CROP = 1.25  # seconds that are learnt from at a time
 BATCH, STEPS, RATE_OF_LEARNING = 64, 2_500, 3e-3
 SINGLE_STEPS = 800  # on one separator
-MORE_STEPS = 300  # with people's voices, after espeak-ng's
+MORE_STEPS, MORE_RATE = 150, 1e-3  # with people's voices, after espeak-ng's
 PUBLISHED_STEPS, PUBLISHED_CROP = 800, 1.0
+OURS = {"width": 32, "context": 128}  # the network that comes with RealEar
 KINDS = {  # what is left out together
     "ratio mask": ("leaky-ratio-mask",),
     "Conv-TasNet": ("small-conv-tasnet", "rough-conv-tasnet"),
@@ -138,6 +139,11 @@ def batches(data: Data, size: int) -> Iterator[quality.Batch]:
 def spectral() -> quality.QualityTraining:
     """Ours, as `realear train quality` makes it."""
     return quality.QualityTraining(RATE, dict(quality.SMALL), RATE_OF_LEARNING, STEPS)
+
+
+def going_on() -> quality.QualityTraining:
+    """One like the network that comes with RealEar, to go on from its weights."""
+    return quality.QualityTraining(RATE, dict(OURS), MORE_RATE, MORE_STEPS)
 
 
 def published() -> quality.PublishedTraining:
@@ -394,7 +400,7 @@ def transfer(bench: Bench) -> None:
         learning = both(bench.training.where(some), people)
         held_out = both(bench.held_out, known.where(calibrating))
         name = f"spectral-people-{number}"
-        network = learnt(name, learning, bench.work, spectral, MORE_STEPS, start=bench.ours())
+        network = learnt(name, learning, bench.work, going_on, MORE_STEPS, start=bench.ours())
         for test, what in ((unknown, "digits of " + " and ".join(unheard)), (reading, "readers")):
             alone = bench.shipped("blind-si-snr", test)
             added = judgements(network, held_out, test)

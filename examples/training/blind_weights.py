@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from blind_data import RATE, read
-from blind_experiments import BATCH, CROP, RATE_OF_LEARNING, learnt
+from blind_experiments import BATCH, CROP, OURS, RATE_OF_LEARNING, learnt
 from safetensors.torch import save
 
 from models.training import quality
@@ -25,14 +25,13 @@ from pipelines.make import Made
 from pipelines.quality_training import calibrated
 from pipelines.shards.datasets import read_card
 
-NETWORK = {"width": 32, "context": 128}
 STEPS = 5_000
 LIBRARIES = ("numpy", "torch")
 
 
 def module() -> quality.QualityTraining:
     """Ours, somewhat wider than it has to be for experiments."""
-    return quality.QualityTraining(RATE, dict(NETWORK), RATE_OF_LEARNING, STEPS)
+    return quality.QualityTraining(RATE, dict(OURS), RATE_OF_LEARNING, STEPS)
 
 
 def named(made: Made) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def main() -> None:
     training, held_out = (Made(read_card(str(one)), str(one)) for one in folders)
     data = read(folders[0], asked.work / "experiments")
     network = learnt("spectral-8k", data, asked.work, module, STEPS)
-    config = {"architecture": "Spectral", "sample_rate": RATE, "network": NETWORK}
+    config = {"architecture": "Spectral", "sample_rate": RATE, "network": OURS}
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     stores.write_bytes(f"{asked.to}/model.safetensors", save(weights))
     stores.write_json(f"{asked.to}/config.json", config)
@@ -63,7 +62,7 @@ def main() -> None:
             "seconds": CROP,
             "steps": STEPS,
             "learning_rate": RATE_OF_LEARNING,
-            "network": NETWORK,
+            "network": OURS,
         },
         "data": {"learnt": named(training), "held_out": named(held_out)},
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
