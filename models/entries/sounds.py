@@ -22,6 +22,12 @@ ENTRIES: dict[str, ModelEntry] = {
         {"checkpoint": "piq-16k"},
         source="Paissan et al. 2023, PIQ, arXiv 2303.12659, in small",
     ),
+    "l2i": ModelEntry(
+        "models.interpreters:TrainedL2i",
+        "explains sound-cnn by components of an NMF, comes with RealEar",
+        {"checkpoint": "l2i-16k"},
+        source="Parekh et al. 2022, L2I, arXiv 2202.11479, in small",
+    ),
     "trained-piq": ModelEntry(
         "models.interpreters:TrainedPiq",
         "PIQ that `realear train piq` made for a classifier of `realear train classification`",

@@ -247,7 +247,7 @@ def test_loudness_is_none_for_silence_and_grows_with_the_level():
     np.testing.assert_allclose(found, [0, np.log(2), np.log(101)], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["piq"])
+@pytest.mark.parametrize("name", ["piq", "l2i"])
 def test_those_that_come_with_realear_are_small_and_explain_the_classifier_that_does(name):
     explainer, explained = models.create(name), models.create("sound-cnn")
     explainer.check(explained)
