@@ -122,7 +122,7 @@ def put(*path_and_value):
         ),
         (
             put("datasets", "noisy", "recipe", "kind", "scene"),
-            "datasets.noisy.recipe: unknown kind 'scene': did you mean 'scenes'?",
+            "datasets.noisy.recipe: unknown kind 'scene': did you mean 'scenes' or 'covered'?",
         ),
         (
             put("datasets", "noisy", "recipe", {"kind": "scenes"}),

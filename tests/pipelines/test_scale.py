@@ -1,10 +1,12 @@
 """Planning for an index of a million clips: what the launcher holds while it plans and packs."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from pipelines.engines import Engine
 from pipelines.records import Entry
 from pipelines.shards.packing import Cutting
 
+ROOT = Path(__file__).parents[2]
 BYTES = 1_000  # a clip, at most, of the launcher's memory: the corpus's listing and the plan
 WORKERS = 64
 MILLION = """
@@ -56,7 +59,14 @@ def planned(clips: int) -> dict[str, float]:
 def apart(clips: int) -> dict[str, float]:
     """The same in a process of its own, and by how many bytes that grew."""
     command = [sys.executable, "-c", MILLION, str(clips)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    ended = subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.PIPE,  # what it complains of is seen
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     found: dict[str, float] = json.loads(ended.stdout)
     return found
 
