@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from functools import partial
 from html import escape
 from http import HTTPStatus
@@ -51,9 +52,18 @@ def serve(folder: str, port: int) -> None:
             progress.console.print("stopped")
 
 
-def server_of(root: Path, port: int) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """A thread a connection; one that the browser drops is no fault to tell of."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say what went wrong while answering, but for a connection that broke."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+def server_of(root: Path, port: int) -> Server:
     """A server of a folder, not started; port 0 takes any that is free."""
-    return ThreadingHTTPServer((HOST, port), partial(Handler, root=root.resolve()))
+    return Server((HOST, port), partial(Handler, root=root.resolve()))
 
 
 def boards(root: Path) -> list[tuple[str, str]]:

@@ -7,9 +7,12 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -135,15 +138,42 @@ def test_no_folder_and_a_taken_port(site) -> None:
 
 def test_ctrl_c_ends_calmly(site) -> None:
     command = [Path(sys.executable).with_name("realear"), "board", "--serve", site, "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    assert server.stderr is not None
-    said = server.stderr.readline()
-    assert said.startswith("Boards  2 at http://127.0.0.1:")
-    port = int(re.findall(r":(\d+)/", said)[0])
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
-        client.request("GET", "/")
-        assert client.getresponse().status == 200
-    server.send_signal(signal.SIGINT)
-    assert server.wait(30) == 0
-    assert server.stderr.read() == "stopped\n"
-    server.stderr.close()
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as server:
+        assert server.stderr is not None
+        said = server.stderr.readline()
+        assert said.startswith("Boards  2 at http://127.0.0.1:")
+        port = int(re.findall(r":(\d+)/", said)[0])
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+            client.request("GET", "/")
+            assert client.getresponse().status == 200
+        _drop(port)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+        assert server.stderr.read() == "stopped\n"
+
+
+def test_a_connection_that_breaks_is_no_news_but_a_fault_is(site, capsys, monkeypatch) -> None:
+    with serving.server_of(site, 0) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            _drop(server.server_port)
+            time.sleep(0.5)
+            assert capsys.readouterr().err == ""
+            monkeypatch.setattr(serving, "_overview", None)
+            with closing(http.client.HTTPConnection("127.0.0.1", server.server_port)) as client:
+                client.request("GET", "/")
+                with pytest.raises(http.client.RemoteDisconnected):
+                    client.getresponse()
+            assert "TypeError: 'NoneType' object is not callable" in capsys.readouterr().err
+        finally:
+            server.shutdown()
+
+
+def _drop(port: int) -> None:
+    """Ask for a page, and reset the connection in the middle of the next question."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /")
+        client.recv(10)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
