@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def write(
     details: Mapping[Place, Detail] | None = None,
     media: Media | None = None,
     origins: Sequence[Origin] = (),
+    cache: Path | None = None,
 ) -> Path:
     """Write the board's page into a folder; the path of its `index.html`.
 
     `details` (`details.read`) are shown when a cell is opened, with the commands and facts of
     `origins`. The files that `media` names lie in `media/` already; the caller guarantees that they
-    may be handed on. Other files in `data/`, `media/` and `vendor/` are removed. The same board
+    may be handed on. `cache` is a folder where the packed chart library is kept for other boards.
+    Other files in `data/`, `media/` and `vendor/` are removed. The same board
     gives the same bytes. OSError where the folder cannot be written.
     """
     root, heard = Path(folder), media or Media()
@@ -52,7 +55,7 @@ def write(
     for name, text in _data(board, details or {}, heard, origins):
         _put(root / "data" / f"{name}.js", payloads.script(name, text))
         kept.add(f"data/{name}.js")
-    kept.add(_library(root))
+    kept.add(_library(root, cache))
     _put(root / "board.css", layout.style("board"))
     _put(root / "board.js", layout.script("board"))
     _put(root / "board.csv", export.to_csv(board))
@@ -89,12 +92,23 @@ def _data(
             yield f"cells-{at}-{number}", cells
 
 
-def _library(root: Path) -> str:
+def _library(root: Path, cache: Path | None) -> str:
     """Put the chart library beside the page, once a version: packing it takes seconds."""
     name = f"vendor/{library()}"
     if not (root / name).is_file():
-        _put(root / name, _bundle())
+        _put(root / name, _kept(cache) if cache else _bundle())
     return name
+
+
+def _kept(cache: Path) -> str:
+    """The chart library from a folder, or packed and left there, if the folder can be written."""
+    path = cache / library()
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8")
+    packed = _bundle()
+    with suppress(OSError):
+        _put(path, packed)
+    return packed
 
 
 @lru_cache(maxsize=1)

@@ -191,7 +191,7 @@ def judge_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
 
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
     """Score all predictions with all metrics in one pipeline."""
-    running.run("Score", score_parts(cells, workspace), score.score_shard, engine)
+    running.run("Score", score_parts(cells, workspace), score.SCORING, engine)
 
 
 def summarise_all(suite: Suite, cells: list[Cell], workspace: Workspace, engine: Engine) -> None:

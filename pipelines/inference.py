@@ -6,17 +6,19 @@ the model's own namespace.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from apache_beam.metrics import Metrics
-from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from pipelines import accelerators, whereabouts
+from pipelines import accelerators, lean, whereabouts
 from pipelines.predict import Answered, Handling
 from pipelines.records import Part
 from pipelines.transforms import count, one_thread
+
+with lean.absent("pandas", "scipy.optimize", "torch"):  # its manager of many models asks for them
+    from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 
 def ask(handling: Handling) -> Any:
@@ -33,12 +35,17 @@ class AskModel(ModelHandler[Part, str, Any]):
 
     def load_model(self) -> Any:
         """The model, ready to be asked; on a GPU of this worker's own, where there are enough."""
-        torch.set_num_threads(1)  # as everywhere: results must not depend on a machine's cores
-        if self._handling.device == "cuda" and torch.cuda.is_available():
-            torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
+        if self._handling.device == "cuda":
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
         whereabouts.shard(f"loading {self._handling.model}")
         with one_thread():
-            return self._handling.load()
+            _one_thread_in_torch()  # warming up is an answer, too
+            model = self._handling.load()
+            _one_thread_in_torch()
+        return model
 
     def run_inference(
         self, batch: Sequence[Part], model: Any, inference_args: dict[str, Any] | None = None
@@ -72,6 +79,12 @@ class AskModel(ModelHandler[Part, str, Any]):
     def get_metrics_namespace(self) -> str:
         """Where Beam files the counts of this model."""
         return f"realear/{self._handling.model}"
+
+
+def _one_thread_in_torch() -> None:
+    """As everywhere: results must not depend on a machine's cores. Most models do without torch."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 FAILED = "failed/"  # begins the name of a count of clips that failed, and the reason ends it

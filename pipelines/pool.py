@@ -57,7 +57,7 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         try:
             self._end(request.worker_id)  # an engine that tries again means the place, not the past
             environment = engines.environment()  # as it is now: --timeout looks by it
-            command = forkserver.command(environment, ["pipelines.inference"])
+            command = forkserver.command(environment, ["pipelines.inference", "torch"])
             environment |= _asked(request)
             with self._lock:
                 self._workers[request.worker_id] = subprocess.Popen(

@@ -197,12 +197,19 @@ def write_site(result: Outcome, workspace: Workspace, suite: Suite, *, with_audi
 
 def _write_site(result: Outcome, workspace: Workspace, folder: Path, *, with_audio: bool) -> Path:
     from leaderboards import details, site
-    from pipelines import media
+    from pipelines import fetching, media
 
     found = details.read(result.board, result.tables)
     heard = media.collect(found, result.cells, workspace, folder, with_audio=with_audio)
     origins = [_origin(cell) for cell in result.cells]
-    return site.write(result.board, folder, details=found, media=heard, origins=origins)
+    return site.write(
+        result.board,
+        folder,
+        details=found,
+        media=heard,
+        origins=origins,
+        cache=fetching.cache(),
+    )
 
 
 def _origin(cell: Cell) -> Origin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Literal
@@ -118,6 +118,28 @@ class Part:
     def id(self) -> str:
         """The folder and stem, unique in a run."""
         return f"{self.folder}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Work that does several parts in one go: those that read the same, as `shared` says.
+
+    `work` takes parts of one value of `shared`, and does each of them as if it were alone.
+    """
+
+    work: Callable[[Sequence[Part]], None]
+    shared: Callable[[Part], Hashable]
+
+    def __call__(self, part: Part) -> None:
+        """Do one part."""
+        self.work([part])
+
+    def groups(self, parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+        """The parts of each value, in the order in which the values first come."""
+        found: dict[Hashable, list[Part]] = {}
+        for part in parts:
+            found.setdefault(self.shared(part), []).append(part)
+        return [tuple(group) for group in found.values()]
 
 
 class RealEarError(Exception):

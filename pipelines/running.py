@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines import progress, stores
+from pipelines import lean, progress, stores
 from pipelines.engines import Engine
 from pipelines.records import Part
 from pipelines.shards import sidecars
@@ -20,7 +20,8 @@ LIGHT = 5.0  # seconds that parts say they cost
 def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
     """Do the parts that are not done yet, as `transforms.run` does; how many there were to do."""
     if not all(sidecars.is_current(part) for part in parts):
-        from pipelines import transforms
+        with lean.absent("pandas", "pymongo"):  # which Beam looks for and nobody here uses
+            from pipelines import transforms
 
         return transforms.run(label, parts, work, engine)
     for folder in {part.folder for part in parts}:  # what a kill left after the last part

@@ -6,17 +6,18 @@ Every clip of the dataset has one row and one of three ends: scored, undefined, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import pyarrow as pa
 
 import metrics
 from metrics import FailedPrediction, UndefinedMetric
 from pipelines import stores, tasks, whereabouts
-from pipelines.records import SCHEMA_VERSION, Failure, LostWork, Part, RealEarError, digest
+from pipelines.records import SCHEMA_VERSION, Failure, Joint, LostWork, Part, RealEarError, digest
 from pipelines.shards import sidecars, tars
 from pipelines.shards.datasets import Card, Clip, clips, printable, write_table
 from pipelines.tasks import judging
@@ -91,17 +92,32 @@ def plan(
     return parts
 
 
-def score_shard(part: Part) -> None:
-    """Score every clip of a shard (the work function of this step)."""
-    scoring: Scoring = part.payload
+def score_shard(parts: Sequence[Part]) -> None:
+    """Score every clip of a shard by the metric of each part: clips and answers are read once."""
+    scoring: Scoring = parts[0].payload
     task = tasks.get(scoring.task)
-    wanted = metrics.spec(scoring.metric, **scoring.parameters)
-    answers = Answers(scoring.predictions, part.stem)
-    rows = [
-        score_clip(clip, answers.of(clip.row.key), task, wanted)
-        for clip in clips(scoring.dataset, part.stem)
-    ]
+    wanted = [metrics.spec(part.payload.metric, **part.payload.parameters) for part in parts]
+    answers = Answers(scoring.predictions, parts[0].stem)
+    rows: list[list[dict[str, Any]]] = [[] for _ in parts]
+    for clip in clips(scoring.dataset, parts[0].stem):
+        clip_rows = score_clip(clip, answers.of(clip.row.key), task, wanted)
+        for row, of_metric in zip(clip_rows, rows, strict=True):
+            of_metric.append(row)
     answers.close()
+    for part, of_metric in zip(parts, rows, strict=True):
+        _write(part, of_metric)
+
+
+def _shared(part: Part) -> Hashable:
+    """What a part reads."""
+    scoring: Scoring = part.payload
+    return scoring.dataset, scoring.predictions, scoring.task, part.stem
+
+
+SCORING = Joint(score_shard, _shared)  # the work of this step
+
+
+def _write(part: Part, rows: list[dict[str, Any]]) -> None:
     target = f"{part.folder}/{part.stem}.parquet"
     write_table(target, pa.Table.from_pylist(rows, schema=SCHEMA))
     scores = [
@@ -146,10 +162,28 @@ class Answers:
 
 
 def score_clip(
-    clip: Clip, answer: dict[str, bytes] | Failure, task: Task, wanted: metrics.MetricSpec
-) -> dict[str, Any]:
-    """One row of the score table."""
+    clip: Clip,
+    answer: dict[str, bytes] | Failure,
+    task: Task,
+    wanted: Sequence[metrics.MetricSpec],
+) -> list[dict[str, Any]]:
+    """The rows of a clip in the score tables, a metric each."""
     whereabouts.clips([clip.row.key])
+
+    @cache
+    def item(rate: int | None) -> Item:
+        return task.item(clip, cast(dict[str, bytes], answer), rate)
+
+    return [_row(clip, answer, task, spec, item) for spec in wanted]
+
+
+def _row(
+    clip: Clip,
+    answer: dict[str, bytes] | Failure,
+    task: Task,
+    wanted: metrics.MetricSpec,
+    item_at: Callable[[int | None], Item],
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "key": clip.row.key,
         "cluster": clip.row.cluster,
@@ -163,8 +197,7 @@ def score_clip(
             raise UndefinedMetric("no_reference", f"nothing to compare with for {task.name}")
         if isinstance(answer, Failure):
             raise FailedPrediction(answer.reason, answer.detail)
-        rate = wanted.parameters.get("sample_rate")
-        item = judging.item(answer) if blind else task.item(clip, answer, rate)
+        item = judging.item(answer) if blind else item_at(wanted.parameters.get("sample_rate"))
         score = wanted.score(item)
     except UndefinedMetric as error:
         return {**row, **_ended("undefined", error.reason, error.detail)}

@@ -105,7 +105,7 @@ def _score(asked: Scored, cell: Cell, workspace: Workspace, engine: Engine) -> N
     """Score one model × dataset by each metric and show a board of that one row."""
     judge_all([cell], workspace, engine)
     timings.collect(workspace)
-    transforms.run("Score", score_parts([cell], workspace), score.score_shard, engine)
+    transforms.run("Score", score_parts([cell], workspace), score.SCORING, engine)
     _show(asked, cell, workspace)
 
 

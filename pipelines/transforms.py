@@ -28,7 +28,7 @@ from pipelines import (
     witnesses,
 )
 from pipelines.engines import Engine
-from pipelines.records import LostWork, Part, RealEarError
+from pipelines.records import Joint, LostWork, Part, RealEarError
 from pipelines.shards import sidecars
 from pipelines.witnesses import Witness
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # models and metrics take a quarter of a second that preparin
     from pipelines.predict import Handling
 
 Work = Callable[[Part], None]
+Group = tuple[Part, ...]  # parts that are done in one go; one alone, but for a Joint
 
 # Seconds of audio below which this process does the work itself: starting two workers costs as
 # much processor time as most models need for it.
@@ -51,7 +52,8 @@ _WHERE = re.compile(r" \[while running '.*", re.DOTALL)  # what Beam adds to a m
 def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
     """Do the parts that are not done yet; say how many there were to do.
 
-    `work` is an importable function of a part, or what a model needs to be asked about one. When
+    `work` is an importable function of a part, a Joint of such, or what a model needs to be asked
+    about one. When
     this returns, every part's result is in place and made from the inputs that the part names;
     else LostWork. An error on a worker ends the run; what is finished by then stays. While another
     command works in the same folders it waits, and then does what is left to do.
@@ -217,9 +219,12 @@ def _pipeline(
 
 
 def _modules(work: Work | Handling) -> list[str]:
-    """What workers are to import before they are forked: ours only, no model of somebody's own."""
-    modules = [work.__module__] if callable(work) else ["pipelines.inference"]
-    return [name for name in modules if name.startswith("pipelines.")]
+    """What workers are to import before they are forked: no model of somebody's own."""
+    if callable(work):
+        function = work.work if isinstance(work, Joint) else work
+        return [name for name in [function.__module__] if name.startswith("pipelines.")]
+    torch = ["torch"] if "torch" in work.create().libraries else []
+    return ["pipelines.inference", *torch]
 
 
 class DoParts(beam.PTransform):
@@ -248,34 +253,46 @@ class DoParts(beam.PTransform):
             | "Parts of a lane" >> beam.FlatMap(_in_order)
         )
         if self._witness is not None:
-            parts = parts | "If it is to be done" >> beam.FlatMap(witnesses.admit, self._witness)
+            parts = parts | "What is to be done" >> beam.FlatMap(_admitted, self._witness)
         if not callable(self._work):
-            from pipelines.inference import ask  # brings torch in, which no other step needs
+            from pipelines.inference import ask  # brings in what no other step needs
 
-            return parts | "Ask the model" >> ask(self._work)
-        return parts | "Do a part" >> beam.Map(_do, self._work)
+            return parts | "Singly" >> beam.FlatMap(list) | "Ask the model" >> ask(self._work)
+        return parts | "Do parts" >> beam.Map(_do, self._work)
 
-    def _lanes(self) -> list[list[Part]]:
+    def _lanes(self) -> list[list[Group]]:
+        groups: list[Group] = [(part,) for part in self._parts]
+        if isinstance(self._work, Joint):
+            groups = self._work.groups(self._parts)
         if not self._engine.is_local:
-            return [[part] for part in self._parts]
-        costs = [part.seconds for part in self._parts]
+            return [[group] for group in groups]
+        costs = [sum(part.seconds for part in group) for group in groups]
         packed = engines.lanes(costs, self._engine.workers)
-        return [[self._parts[index] for index in lane] for lane in packed]
+        return [[groups[index] for index in lane] for lane in packed]
 
 
-def _in_order(lane: bytes) -> list[Part]:
-    parts: list[Part] = pickle.loads(zlib.decompress(lane))  # our own launcher's, as Beam's are
-    return parts
+def _in_order(lane: bytes) -> list[Group]:
+    groups: list[Group] = pickle.loads(zlib.decompress(lane))  # our own launcher's, as Beam's are
+    return groups
 
 
-def _do(part: Part, work: Work) -> str:
-    """Do a part and count it."""
-    whereabouts.shard(part.stem)
+def _admitted(group: Group, witness: Witness) -> list[Group]:
+    left = [part for part in group for _ in witnesses.admit(part, witness)]
+    return [tuple(left)] if left else []
+
+
+def _do(group: Group, work: Work) -> str:
+    """Do parts that go together, and count them."""
+    whereabouts.shard(group[0].stem)
     with one_thread():
-        work(part)
+        if isinstance(work, Joint):
+            work.work(group)
+        else:
+            work(*group)
     whereabouts.shard("")
-    count(part)
-    return part.id
+    for part in group:
+        count(part)
+    return group[0].id
 
 
 def count(part: Part) -> None:

@@ -79,7 +79,7 @@ def tune(
     cells = [Cell("", made, handling, (spec,)) for handling in asked]
     for number, cell in enumerate(cells, 1):
         _predict(cell, f"{number} of {len(cells)}", workspace, engine)
-    transforms.run("Score", score_parts(cells, workspace), score.score_shard, engine)
+    transforms.run("Score", score_parts(cells, workspace), score.SCORING, engine)
     timings.collect(workspace)
     found = [
         Point(parameters, _tally(cell, workspace))

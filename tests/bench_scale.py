@@ -75,7 +75,7 @@ def steps(folder: Path, sizes: tuple[int, int]) -> None:
     for part in evaluate.score_parts(cells, work):
         by_metric.setdefault(part.payload.metric, []).append(part)
     for metric, parts in by_metric.items():
-        took = busy(lambda: [score.score_shard(part) for part in parts])  # noqa: B023
+        took = busy(lambda: [score.score_shard([part]) for part in parts])  # noqa: B023
         Costs(sum(part.seconds for part in parts) / 3600).tell(
             f"score: {metric}", took, parts[0].folder
         )

@@ -244,3 +244,15 @@ def test_a_scatter_has_one_range_for_both_axes(board: Board) -> None:
                    if "scale" in layer["encoding"][axis]}  # fmt: skip
         assert len(domains) == 1
     assert plots.scatter(replace(board.sections[0], rows=())) is None
+
+
+def test_the_packed_library_is_kept_for_other_boards(board: Board, tmp_path, monkeypatch) -> None:
+    packed = []
+    monkeypatch.setattr(site, "_bundle", lambda: packed.append("packed") or "library")
+    for name in ("one", "two"):
+        site.write(board, tmp_path / name, cache=tmp_path / "cache")
+        assert (tmp_path / name / "vendor" / site.library()).read_text() == "library"
+    assert packed == ["packed"]
+    (tmp_path / "file").touch()
+    site.write(board, tmp_path / "three", cache=tmp_path / "file")  # not a folder: packed again
+    assert packed == ["packed"] * 2

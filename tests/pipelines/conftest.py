@@ -1,7 +1,11 @@
 """Tiny corpora, and how to prepare them without a worker process."""
 
 import os
+import signal
 import struct
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +38,21 @@ def flink_parts() -> None:
         pytest.skip(f"no Flink: {error}")
     if fetching.server("flink", fetching.FLINK) is None or not fetching.distribution().is_dir():
         pytest.skip("no Flink: its parts are not in the cache: realear doctor --fetch flink")
+
+
+@pytest.fixture(scope="session")
+def flink(flink_parts) -> Iterator[str]:
+    """A session cluster with two task slots: its address."""
+    port, rpc = clusters.free_ports(2)
+    words = [sys.executable, "-m", "pipelines.cli", "cluster", "--slots", "2", "--port", str(port)]
+    words += ["--set", f"jobmanager.rpc.port={rpc}"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert f"127.0.0.1:{port}, 2 task slots" in said, said
+        yield f"127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
 
 
 def noise(samples: int = 800, *, seed: int = 0) -> np.ndarray:

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -177,20 +175,6 @@ def test_a_worker_that_sees_another_folder_or_has_other_versions_stops_the_run(t
 
 
 # Flink itself
-
-
-@pytest.fixture(scope="module")
-def flink(flink_parts):
-    """A session cluster with two task slots: its address."""
-    port, rpc = clusters.free_ports(2)
-    words = [sys.executable, "-m", "pipelines.cli", "cluster", "--slots", "2", "--port", str(port)]
-    words += ["--set", f"jobmanager.rpc.port={rpc}"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        said = process.stderr.readline()
-        assert f"127.0.0.1:{port}, 2 task slots" in said, said
-        yield f"127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
 
 
 def test_a_pipeline_on_flink_and_a_mistake_on_its_worker(flink, do, tmp_path):

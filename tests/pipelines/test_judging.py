@@ -159,7 +159,7 @@ def test_a_listener_hears_each_of_several_estimates(clips, judges):
 )
 def test_every_clip_without_a_guess_has_its_reason(clips, judges, key, given, says, end):
     found = ask(judges.Odd(says=says), clips[key], given)
-    row = score_clip(clips[key], found, tasks.get("separation"), EAR)
+    [row] = score_clip(clips[key], found, tasks.get("separation"), [EAR])
     kind = "undefined" if isinstance(end, UndefinedMetric) else "failed"
     assert (row["end"], row["reason"]) == (kind, end.reason), row
     assert row.get("value") is None
@@ -172,7 +172,7 @@ def test_a_models_failure_keeps_its_detail(clips, judges):
 
 def test_a_score_is_the_mean_of_what_is_stored(clips, judges):
     found = ask(judges.Ear(shift=1.5), clips["street"], answer(S1, noise(3)))
-    row = score_clip(clips["street"], found, tasks.get("separation"), EAR)
+    [row] = score_clip(clips["street"], found, tasks.get("separation"), [EAR])
     values = said(found)
     assert row["end"] == "scored"
     assert row["value"] == pytest.approx(np.mean(values["si_snr"]))

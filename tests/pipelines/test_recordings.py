@@ -40,6 +40,7 @@ UNIT = 2.0**-24  # in which tallies count
 class Example(NamedTuple):
     suite: dict
     folder: Path
+    file: Path
 
     def samples(self, place: str, dataset: str) -> dict[str, dict[str, bytes]]:
         """Key to members, from all tars of a dataset below a folder."""
@@ -94,15 +95,15 @@ def example(request, once, recordings, realear) -> Example:
         suite["datasets"][name]["limit"] = clips
 
     def evaluate(folder: Path) -> None:
-        file = EXAMPLE
+        file = folder / "limited.yaml" if request.param else EXAMPLE
         if request.param:
-            file = folder / "limited.yaml"
             file.write_text(json.dumps(suite))
         # One worker is this process: starting worker processes would take most of the time.
         ended = realear("evaluate", file, "--out", folder, "--workers", 1 if request.param else 2)
         assert ended.code == 0, ended.text
 
-    return Example(suite, once(f"recordings-{len(request.param)}", evaluate))
+    folder = once(f"recordings-{len(request.param)}", evaluate)
+    return Example(suite, folder, folder / "limited.yaml" if request.param else EXAMPLE)
 
 
 @pytest.fixture(autouse=True)
@@ -246,3 +247,11 @@ def test_the_oracle_and_the_baseline_show_that_the_scale_is_right(example):
     """The mixture gains nothing, the true masks gain a lot: no sign is turned, no side swapped."""
     assert example.on_board("mixture", "mixtures", "si_snri") == pytest.approx(0, abs=1e-9)
     assert example.on_board("oracle-irm", "mixtures", "si_snri") > 8
+
+
+@pytest.mark.timeout(3_600)
+def test_on_flink_every_file_is_the_same(example, flink, realear, tree, tmp_path):
+    words = ["--runner", "FlinkRunner", "--flink_master", flink, "--tracking", "none"]
+    ended = realear("evaluate", example.file, "--out", tmp_path, *words)
+    assert ended.code == 0, ended.text
+    assert tree(tmp_path) == tree(example.folder)

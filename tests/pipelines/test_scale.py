@@ -45,14 +45,14 @@ def planned(clips: int) -> dict[str, float]:
     job = prepare.Preparing("/nowhere", "corpus", entries)
     parts = prepare.plan("set", "/nowhere/set", job, Cutting())
     steps = transforms.DoParts(parts, prepare.make_shard, Engine(workers=WORKERS))
-    lanes = steps._lanes()
+    lanes = [[part for group in lane for part in group] for lane in steps._lanes()]
     loads = [sum(part.seconds for part in lane) for lane in lanes]
     return {
         "shards": len(parts),
         "clips": sum(part.clips for lane in lanes for part in lane),
         "spread": max(loads) - min(loads),
         "dearest": max(part.seconds for part in parts),
-        "elements": sum(len(zlib.compress(pickle.dumps(lane))) for lane in lanes),
+        "elements": sum(len(zlib.compress(pickle.dumps(lane))) for lane in steps._lanes()),
     }
 
 

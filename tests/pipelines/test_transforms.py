@@ -118,7 +118,7 @@ def test_an_exception_on_a_worker_ends_the_run_with_its_cause(do, engine, tmp_pa
     with pytest.raises(Exception, match=r"KeyError|no such clip") as caught:
         transforms.run("Try", parts, do, engine)
     assert "no such clip" in str(caught.value)
-    assert "Do a part" in str(caught.value)
+    assert "Do parts" in str(caught.value)
     assert not isinstance(caught.value, RealEarError)
     finished = [part for part in parts if sidecars.is_current(part)]
     assert finished
