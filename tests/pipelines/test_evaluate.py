@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.records import Joint
 from pipelines.shards import datasets
 
 MODELS = 4
@@ -108,6 +109,16 @@ def test_two_workers_write_the_same_bytes_wherever_they_are_started(
     assert "Traceback" not in ended.stderr
     assert tree(tmp_path / "realear") == tree(evaluated)
     assert board(tmp_path / "realear") == board(evaluated)
+
+
+def test_metrics_that_read_a_clip_together_write_what_each_does_alone(
+    workspace, evaluated, realear, tree, monkeypatch
+):
+    monkeypatch.setattr(Joint, "groups", lambda _, parts: [(part,) for part in parts])
+    shutil.rmtree(workspace / "scores")
+    ended = realear("evaluate", workspace / "suite.yaml", "--out", workspace, "--workers", 1)
+    assert ended.code == 0, ended.text
+    assert tree(workspace) == tree(evaluated)
 
 
 def test_seven_shards_give_the_same_scores_as_three(evaluated, realear, suite_file, tmp_path):

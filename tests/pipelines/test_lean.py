@@ -35,6 +35,18 @@ import pandas, pymongo
 """
 
 
+MODELS = """
+import sys
+from pipelines import lean
+lean.arrow()
+with lean.absent("pandas", "pymongo"):
+    import pipelines.transforms
+import pipelines.inference
+assert not {"torch", "scipy.optimize", "pandas"} & sys.modules.keys()
+import torch, scipy.optimize, pandas
+"""
+
+
 def run(code: str, *arguments: str) -> None:
     command = [sys.executable, "-c", code, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -68,3 +80,7 @@ def test_a_process_that_has_pandas_keeps_it():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "_Told" not in ended.stdout
     assert version("pandas")
+
+
+def test_asking_a_model_that_does_without_torch_imports_none():
+    run(MODELS)

@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ CHORES = '''
 from pathlib import Path
 
 from pipelines import stores
+from pipelines.records import Joint
 from pipelines.shards import sidecars
 
 
@@ -29,10 +31,29 @@ def do(part):
     if part.payload == "bug":
         raise KeyError("no such clip")
     if part.payload != "lost":
-        target = f"{part.folder}/{part.stem}.txt"
-        stores.write_bytes(target, part.inputs.encode())
-        facts = sidecars.facts(target)
-        sidecars.write(part, facts, content=part.inputs, clips_out=part.clips, seconds=1.0)
+        leave(part)
+
+
+def do_jointly(parts):
+    """The same of parts with one payload; one trace of them all."""
+    with Path(parts[0].folder, "calls.txt").open("a") as file:
+        file.write("+".join(part.stem for part in parts) + "\\n")
+    for part in parts:
+        leave(part)
+
+
+def payload(part):
+    return part.payload
+
+
+joint = Joint(do_jointly, payload)
+
+
+def leave(part):
+    target = f"{part.folder}/{part.stem}.txt"
+    stores.write_bytes(target, part.inputs.encode())
+    facts = sidecars.facts(target)
+    sidecars.write(part, facts, content=part.inputs, clips_out=part.clips, seconds=1.0)
 '''
 
 
@@ -76,6 +97,18 @@ def test_every_part_is_done_once_and_counted(do, engine, tmp_path, capsys):
     assert calls(tmp_path) == [part.stem for part in parts]
     assert all(sidecars.is_current(part) for part in parts)
     assert "5/5 shards · 10 clips" in capsys.readouterr().err
+
+
+def test_parts_that_share_something_are_done_in_one_go(do, engine, tmp_path):
+    from chores_of_the_tests import joint
+
+    parts = parts_in(tmp_path, "a", "b", "a", "b", "a")
+    do(parts[0])
+    assert transforms.run("Try", parts, joint, engine) == 4
+    assert calls(tmp_path) == ["part-0", "part-1+part-3", "part-2+part-4"]
+    assert all(sidecars.is_current(part) for part in parts)
+    joint(replace(parts[0], inputs="others"))
+    assert calls(tmp_path)[:2] == ["part-0", "part-0"]
 
 
 def test_what_is_there_is_not_done_again(do, tmp_path, capsys):
