@@ -63,6 +63,15 @@ def module(settings: Settings, made: Made) -> tuple[LightningModule, dict[str, A
     return ClassificationTraining(labels, network, *rates), config
 
 
+def check(config: Mapping[str, Any], held_out: Made) -> None:
+    """RealEarError where a held-out clip is of a class that is not learnt."""
+    if unknown := sorted(set(classes_of(held_out)) - set(config["labels"])):
+        raise RealEarError(
+            "train classification: expected held-out clips of the classes that are learnt, found "
+            f"{', '.join(unknown)} in {held_out.card.name!r}: leave them out, or learn them, too"
+        )
+
+
 def clip(
     sample: Mapping[str, bytes], settings: Settings, rng: random.Random | None
 ) -> tuple[torch.Tensor, int, str] | None:

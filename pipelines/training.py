@@ -80,6 +80,8 @@ class Trainable:
     test: Callable[[Path, Made], dict[str, Any]] | None = None
     """How good the trained model is on another dataset, for its card; nothing is chosen by it."""
     precision: str = "32-true"
+    check: Callable[[Mapping[str, Any], Made], None] | None = None
+    """RealEarError unless what `config.json` describes can be watched on the held-out clips."""
 
 
 def train(
@@ -107,6 +109,8 @@ def train(
         logging.getLogger(name).setLevel(logging.ERROR)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     module, config = kind.make(settings, made)
+    if kind.check is not None:
+        kind.check(config, held_out)
     inputs = digest(["train", task, asdict(settings), config, made.card.content])
     state = Path(folder) / "training" / inputs[:8]
     with warnings.catch_warnings():
@@ -444,6 +448,7 @@ TRAINABLE: dict[str, Trainable] = {
         sizes="models.training.classification",
         test=class_training.accuracy,
         precision="bf16-mixed",
+        check=class_training.check,
     ),
     "piq": Trainable(
         *(

@@ -102,6 +102,7 @@ def test_explainers_are_trained_for_it_and_explain_it(
 @pytest.mark.parametrize(
     ("task", "words", "on", "said"),
     [
+        ("classification", (), "sounds", "that are learnt, found one, two in 'classes'"),
         ("classification", (), "digits", "expected a label `class` of every clip of 'digits'"),
         ("classification", ("codes=3",), "classes", "unknown setting 'codes'"),
         ("piq", ("classifier=nowhere",), "classes", "found no nowhere/config.json"),
