@@ -32,7 +32,7 @@ COARSE = 65_535  # Hz; above it FLAC (and any real device) knows multiples of 10
 CHANNELS = 8  # the most that FLAC holds
 BLOCK = 1 << 16  # samples decoded at a time: a header may promise more than any memory holds
 AT_ONCE = 1 << 19  # samples × channels decoded at a time: there may be 1,024 channels
-MOST = 1 << 27  # samples × channels of one clip, 2.3 h of mono at 16 kHz: a gigabyte as float64
+MOST = 200_000_000  # samples × channels of one clip, 3.5 h of mono at 16 kHz: 1.6 GB as float64
 # Lengths that writers leave in a header when they cannot go back: close to 2^31 or 2^32, whole
 # blocks only (0xFFFFFFFF by ffmpeg, 0x7FFFF000 by SoX, 0x7FFFFF00 or 0x80000000 by arecord).
 STREAMED = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))

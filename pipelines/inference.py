@@ -63,6 +63,8 @@ class AskModel(ModelHandler[Part, str, Any]):
     def _count(self, answered: Answered) -> None:
         space = self.get_metrics_namespace()
         Metrics.counter(space, "clips").inc(answered.clips)
+        if answered.cut:
+            Metrics.counter(space, "cut").inc(answered.cut)
         for reason, clips in answered.failed.items():
             Metrics.counter(space, f"{FAILED}{reason}").inc(clips)
         Metrics.counter(space, "audio_milliseconds").inc(round(1e3 * answered.audio))
@@ -118,6 +120,8 @@ def told(result: Any) -> str:
         if name.startswith(FAILED)
     ]
     words = [f"{counts['clips']} clips", f"failed: {', '.join(failed) or 'none'}"]
+    if counts.get("cut"):
+        words.append(f"{counts['cut']} of them heard in stretches, for their length")
     if counts.get("wall_milliseconds"):
         speed = counts["audio_milliseconds"] / counts["wall_milliseconds"]
         words.append(f"{speed:.1f} × real time")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import models
-from pipelines import batches, stores, tasks, timings
+from pipelines import batches, stores, stretches, tasks, timings
 from pipelines.records import Failure, Part, RealEarError, Role, digest
 from pipelines.shards import sidecars
 from pipelines.shards.datasets import Card, opened
@@ -114,6 +114,7 @@ class Answered:
     failed: Mapping[str, int]  # by reason
     audio: float  # seconds, of the clips answered
     wall: float  # seconds, from stored clip to stored answer
+    cut: int = 0  # clips heard in stretches
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,12 @@ class Asking:
 def plan(workspace: Workspace, card: Card, asked: Handling, *, dataset: str = "") -> list[Part]:
     """Parts of one model × dataset; `dataset` is its folder if it lies outside the workspace."""
     folder = workspace.predictions(asked.chain, card.name)
-    version = tasks.get(asked.task).version
+    made_of = ["predict", VERSION, asked.chain, asked.task, tasks.get(asked.task).version]
     return [
         Part(
             folder=folder,
             stem=shard.stem,
-            inputs=digest(["predict", VERSION, asked.chain, asked.task, version, shard.content]),
+            inputs=digest([*made_of, shard.content, *stretches.inputs(asked.task, shard)]),
             clips=shard.clips,
             seconds=shard.seconds,
             payload=Asking(
@@ -150,6 +151,7 @@ def predict_shard(part: Part, model: Any, task: Task) -> Answered:
     failures: list[Failure] = []
     digests: list[object] = []
     seconds = audio = 0.0
+    cut = 0
     target = f"{part.folder}/{part.stem}.tar"
     with (
         opened(asking.dataset, part.stem) as clips,
@@ -159,7 +161,8 @@ def predict_shard(part: Part, model: Any, task: Task) -> Answered:
         writer = TarWriter(file)
         for window in batches.windows(clips):
             started = time.perf_counter()
-            answers = batches.ask(task, model, window)
+            answers = stretches.ask(task, model, window)
+            cut += sum(stretches.apply(task, model, clip) for clip in window)
             seconds += time.perf_counter() - started
             for clip, answer in zip(window, answers, strict=True):
                 if isinstance(answer, Failure):
@@ -179,7 +182,7 @@ def predict_shard(part: Part, model: Any, task: Task) -> Answered:
         seconds=audio,
         failures=failures,
     )
-    return Answered(len(clips), Counter(each.reason for each in failures), audio, seconds)
+    return Answered(len(clips), Counter(each.reason for each in failures), audio, seconds, cut)
 
 
 def _sha256(data: bytes) -> str:

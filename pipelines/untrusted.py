@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 REREAD = 4  # how often a decoder may read a file: some look for its end, or its length, first
 SLACK = 1 << 26  # bytes beyond that: soundfile seeks, and libFLAC reads 8 KiB, after every block
-MOST_READ = 1 << 31  # bytes, of any file: twice what the longest clip has as 64-bit floats
+MOST_READ = 3_200_000_000  # bytes, of any file: twice what the longest clip has as 64-bit floats
 FARTHEST = 1 << 33  # bytes beyond a file's end that a decoder may go to: files' systems have ends
 
 HEADERS = 1 << 26  # bytes of pages up to the end of Vorbis's headers: comments may hold a picture

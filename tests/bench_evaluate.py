@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 RATE = 16_000  # Hz
-READINGS, NOISY = 3, 360  # by how many voices each of forty sentences is read; clips in noise
+READINGS, NOISY = 6, 720  # by how many voices each of forty sentences is read; clips in noise
 ROUNDS = 1
 REALEAR = [sys.executable, "-P", "-c", "from pipelines.cli import main; main()"]
 TOLERANCE = {"wer": 1e-12, "pesq": 1e-6, "stoi": 1e-8, "si_snr": 1e-3}

@@ -26,9 +26,10 @@ from pipelines.engines import Engine
 from pipelines.records import Part
 from pipelines.workspace import Workspace
 from tests import faults
-from tests.bench_evaluate import NOISY, READINGS, REALEAR, suite
+from tests.bench_evaluate import REALEAR, suite
 from tests.bench_prepare import speechlike
 
+READINGS, NOISY = 2, 160  # voices a sentence, clips in noise
 FEW = 200  # clips, and ten times as many
 
 

@@ -403,10 +403,13 @@ class Clip:
 
     def _decoded(self, role: str) -> tuple[audio.Signal, int]:
         try:
-            return audio.read_signal(self.read(role))
+            return self._samples(self.read(role))
         except BadAudio as error:
             where = f"{role} of {self.row.key!r} in {self.row.shard}.tar"
             raise DamagedShard(f"{where} is no sound: {error}: make the dataset again") from error
+
+    def _samples(self, data: bytes) -> tuple[audio.Signal, int]:
+        return audio.read_signal(data)
 
     def sources(self, sample_rate: int | None = None) -> audio.Signal:
         """The separate sources, (sources, time) float64; KeyError where there are none."""

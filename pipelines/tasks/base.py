@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,6 +40,7 @@ class Task(ABC):
     method: ClassVar[str]  # what is called on a model
     metrics: ClassVar[tuple[str, ...]]  # scored by default, the first ranks; (): no clip is scored
     version: ClassVar[str] = "1"  # bump when the same model would store another answer
+    cut: ClassVar[str] = ""  # how stretches of a long clip lie: "overlapping", "apart"; "": whole
     judged: ClassVar[bool] = False  # answers are signals, which an estimator can judge
 
     @abstractmethod
@@ -61,6 +62,12 @@ class Task(ABC):
 
         Raises FailedPrediction where it cannot be one (NaN, wrong length…).
         """
+
+    def join(self, answers: Iterable[Mapping[str, bytes]], shared: float) -> dict[str, bytes]:
+        """The answer to a long clip, of those to its stretches, which share `shared` seconds with
+        the next; for tasks with `cut`.
+        """
+        raise NotImplementedError(self.name)
 
     @abstractmethod
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> Item:

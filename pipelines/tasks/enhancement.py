@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from metrics import SignalItem
 from pipelines import audio
@@ -26,6 +29,7 @@ class Enhancement(Task):
     method = "enhance"
     metrics = ("pesq", "stoi", "si_snr")
     judged = True
+    cut = "overlapping"
 
     def applies(self, row: Row) -> bool:
         """Clips that come with their clean signal."""
@@ -56,6 +60,20 @@ class Enhancement(Task):
         """The enhanced signal of one clip, as long as the clip."""
         enhanced = check_signals(answer, (question.size,))
         return {"enhanced.wav": audio.encode_wav(enhanced, question.sample_rate)}
+
+    def join(self, answers: Iterable[Mapping[str, bytes]], shared: float) -> dict[str, bytes]:
+        """One signal; where two stretches overlap, the first is faded into the second."""
+        pieces: list[NDArray[np.float32]] = []
+        for answer in answers:
+            found, rate = audio.read_signal(answer["enhanced.wav"])
+            part = found.astype(np.float32)
+            fade = round(shared * rate)
+            if pieces:
+                weights = np.linspace(0.0, 1.0, fade, dtype=np.float32)
+                before = pieces.pop()
+                part[:fade] = before + weights * (part[:fade] - before)
+            pieces += [part[: len(part) - fade], part[len(part) - fade :]]
+        return {"enhanced.wav": audio.encode_wav(np.concatenate(pieces), rate)}
 
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> SignalItem:
         """Clean, enhanced and noisy signal at the evaluation rate."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metrics import FailedPrediction, TextItem, UndefinedMetric
@@ -16,6 +16,7 @@ class Recognition(Task):
     name = "recognition"
     method = "transcribe"
     metrics = ("wer", "cer")
+    cut = "apart"
 
     def applies(self, row: Row) -> bool:
         """Clips with a transcript."""
@@ -35,6 +36,11 @@ class Recognition(Task):
         if not isinstance(answer, str):
             raise FailedPrediction("not_text", f"expected words, found {type(answer).__name__}")
         return {"txt": answer.encode()}
+
+    def join(self, answers: Iterable[Mapping[str, bytes]], shared: float) -> dict[str, bytes]:
+        """The transcripts one after another."""
+        del shared
+        return {"txt": b" ".join(each["txt"] for each in answers if each["txt"])}
 
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> TextItem:
         """The true and the recognised words."""

@@ -249,6 +249,7 @@ def test_the_oracle_and_the_baseline_show_that_the_scale_is_right(example):
     assert example.on_board("oracle-irm", "mixtures", "si_snri") > 8
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3_600)
 def test_on_flink_every_file_is_the_same(example, flink, realear, tree, tmp_path):
     words = ["--runner", "FlinkRunner", "--flink_master", flink, "--tracking", "none"]
