@@ -146,3 +146,11 @@ def test_the_example_is_right_and_shares_no_voice_or_sound():
     voices = [set(recipes[f"class-digits{part}"]["voices"]) for part in parts]
     assert len(set.union(*voices)) == sum(map(len, voices))
     assert len({recipes[f"class-sounds{part}"]["seed"] for part in parts}) == 3
+
+
+def test_halves_of_people_share_nobody(monkeypatch):
+    monkeypatch.setenv("REALEAR_RECORDINGS", "/somewhere")
+    found = load_datasets(str(ROOT / "examples/training/people.yaml")).datasets
+    halves = [set(found[name].recipe["of"]) for name in ("half-1", "half-2")]
+    assert halves[0] & halves[1] == {"class-sounds", "class-digits"}
+    assert len(halves[0] ^ halves[1]) == 4
