@@ -69,6 +69,11 @@ class Pair:
         return self.classifier.device
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """Of both."""
+        return tuple(sorted({*self.classifier.libraries, *self.explainer.libraries}))
+
+    @property
     def size(self) -> int | None:
         """Numbers that the explainer learnt; None where it learnt none."""
         return self.explainer.size
