@@ -6,6 +6,7 @@ the model's own namespace.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from apache_beam.metrics import Metrics
 
 from pipelines import accelerators, lean, whereabouts
+from pipelines.engines import ONE_THREAD
 from pipelines.predict import Answered, Handling
 from pipelines.records import Part
 from pipelines.transforms import count, one_thread
@@ -42,10 +44,12 @@ class AskModel(ModelHandler[Part, str, Any]):
                 torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
         whereabouts.shard(f"loading {self._handling.model}")
         with one_thread():
-            _one_thread_in_torch()  # warming up is an answer, too
-            model = self._handling.load()
-            _one_thread_in_torch()
-        return model
+            # As everywhere: results must not depend on a machine's cores. Most models do without
+            # torch; one that imports it reads the environment, whenever it does.
+            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            return self._handling.load()
 
     def run_inference(
         self, batch: Sequence[Part], model: Any, inference_args: dict[str, Any] | None = None
@@ -81,12 +85,6 @@ class AskModel(ModelHandler[Part, str, Any]):
     def get_metrics_namespace(self) -> str:
         """Where Beam files the counts of this model."""
         return f"realear/{self._handling.model}"
-
-
-def _one_thread_in_torch() -> None:
-    """As everywhere: results must not depend on a machine's cores. Most models do without torch."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 FAILED = "failed/"  # begins the name of a count of clips that failed, and the reason ends it

@@ -53,10 +53,9 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     """Do the parts that are not done yet; say how many there were to do.
 
     `work` is an importable function of a part, a Joint of such, or what a model needs to be asked
-    about one. When
-    this returns, every part's result is in place and made from the inputs that the part names;
-    else LostWork. An error on a worker ends the run; what is finished by then stays. While another
-    command works in the same folders it waits, and then does what is left to do.
+    about one. When this returns, every part's result is in place and made from the inputs that the
+    part names; else LostWork. An error on a worker ends the run; what is finished by then stays.
+    While another command works in the same folders it waits, and then does what is left to do.
     """
     folders = {part.folder for part in parts}
     with stores.alone(*folders, waiting=progress.wait):

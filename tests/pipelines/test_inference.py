@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import accelerators, predict, timings, transforms
-from pipelines.engines import Engine
+from pipelines.engines import ONE_THREAD, Engine
 from pipelines.shards import sidecars
 
 HOLD = """
@@ -107,3 +107,21 @@ def test_an_engine_that_tells_what_was_attempted_only_is_understood():
             }
 
     assert inference.told(Ended()) == "7 clips · failed: 2 silent · loaded in 0.9 s"
+
+
+LATE = """
+from pipelines.inference import AskModel
+class Handling:
+    device, model = "cpu", "late"
+    def load(self):
+        return lambda: __import__("torch").get_num_threads()
+ask = AskModel(Handling()).load_model()
+print(ask())
+"""
+
+
+def test_a_model_that_imports_torch_late_computes_on_one_thread():
+    given = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    command = [sys.executable, "-c", LATE]
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1"]
