@@ -67,7 +67,7 @@ class Task(ABC):
         """The answer to a long clip, of those to its stretches, which share `shared` seconds with
         the next; for tasks with `cut`.
         """
-        raise NotImplementedError(self.name)
+        raise TypeError(f"{self.name}: answers to stretches of a clip cannot be joined")
 
     @abstractmethod
     def item(self, clip: Clip, answer: Mapping[str, bytes], sample_rate: int | None) -> Item:

@@ -191,7 +191,7 @@ def test_a_pipeline_on_flink_and_a_mistake_on_its_worker(flink, do, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(900)
 def test_the_demo_on_flink_makes_the_same_files(flink, realear, tree, tmp_path):
     for name, words in {
         "local": ["--workers", 1],
