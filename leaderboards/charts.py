@@ -42,7 +42,7 @@ def dumbbell(section: Section, *, width: int = 760, most: int | None = None) -> 
     return drawn(chart) if chart is not None else ""
 
 
-def dumbbell_chart(section: Section, *, width: int) -> alt.LayerChart | None:
+def dumbbell_chart(section: Section, *, width: int) -> dict[str, Any] | None:
     """The section's chart for `drawn`, or for a browser; None with nothing to show."""
     points = _points(section)
     if not points:
@@ -220,41 +220,52 @@ def _legend() -> alt.Legend:
     )
 
 
-def framed(chart: alt.LayerChart, *, width: int, height: int, left: int = 2) -> alt.LayerChart:
-    """The chart in the page's look, so many pixels large with its axes."""
-    fitted = chart.properties(
+def framed(chart: alt.LayerChart, *, width: int, height: int, left: int = 2) -> dict[str, Any]:
+    """The chart in the page's look, so many pixels large with its axes, as a description."""
+    return styled(
+        chart,
+        {"font": FONT, "padding": {"left": left, "right": 8, "top": 2, "bottom": 2}},
         width=width,
         height=height,
-        background="transparent",
-        autosize=alt.AutoSizeParams(type="fit", contains="padding"),
-    )
-    return styled(
-        fitted.configure(font=FONT, padding={"left": left, "right": 8, "top": 2, "bottom": 2})
+        autosize={"type": "fit", "contains": "padding"},
     )
 
 
-def styled(chart: Any) -> Any:
-    """The chart with the page's colours and sizes."""
-    return (
-        chart.configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--ink)",
-            titleColor="var(--soft)",
-            gridColor="var(--line)",
-            labelFontSize=13,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            titlePadding=10,
-        )
-        .configure_axisX(labelColor="var(--soft)", labelFontSize=12)
-        .configure_axisY(grid=False)
-        .configure_legend(labelColor="var(--ink)", labelFontSize=13, symbolSize=90)
-    )
+LOOK: dict[
+    str, dict[str, Any]
+] = {  # of every chart, beside Altair's own: the page's colours and sizes
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--ink)",
+        "titleColor": "var(--soft)",
+        "gridColor": "var(--line)",
+        "labelFontSize": 13,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 10,
+    },
+    "axisX": {"labelColor": "var(--soft)", "labelFontSize": 12},
+    "axisY": {"grid": False},
+    "legend": {"labelColor": "var(--ink)", "labelFontSize": 13, "symbolSize": 90},
+}
 
 
-def drawn(chart: alt.LayerChart) -> str:
+def styled(chart: Any, config: Mapping[str, Any], **properties: Any) -> dict[str, Any]:
+    """The description of a chart in the page's look, with more of a configuration and properties.
+
+    Put together here, since Altair copies a chart and its data for each of its own such calls; and
+    not validated, which took a third of the time: our tests see to that.
+    """
+    described: dict[str, Any] = chart.to_dict(validate=False)
+    theme = described.pop("config", {})
+    view = {**theme.get("view", {}), **LOOK["view"]}
+    return described | properties | {
+        "background": "transparent", "config": {**theme, **config, **LOOK, "view": view},
+    }  # fmt: skip
+
+
+def drawn(described: dict[str, Any]) -> str:
     """The drawing; the page's style decides its font, and its place how wide it is."""
-    described = chart.to_dict(validate=False)  # a third of the time; our tests see to it
     svg = str(vl_convert.vegalite_to_svg(described, allowed_base_urls=[]))
     head, rest = svg.split(">", 1)
     return f'{head} aria-hidden="true">' + rest.replace(f' font-family="{FONT}"', "")

@@ -75,10 +75,11 @@ def scatter(section: Section, *, size: tuple[int, int] = WIDE) -> dict[str, Any]
 
 def finished(chart: Any) -> dict[str, Any]:
     """A chart in the page's look and font, as the dictionary that the page hands to Vega."""
-    fitted = chart.properties(background="transparent").configure(font=FONT, padding=4)
-    answer: dict[str, Any] = charts.styled(fitted).to_dict()
-    answer.pop("$schema", None)
-    return answer
+    return _plain(charts.styled(chart, {"font": FONT, "padding": 4}))
+
+
+def _plain(described: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name != "$schema"}
 
 
 def _points(section: Section, domain: Domain) -> list[Point]:
@@ -313,4 +314,6 @@ def timeline(section: Section) -> dict[str, Any]:
 def dumbbell(section: Section, *, narrow: bool) -> dict[str, Any] | None:
     """Every model's dumbbell, for boards too long for the first view; None with nothing to show."""
     chart = charts.dumbbell_chart(section, width=charts.NARROW - 1 if narrow else 1000)
-    return finished(chart) if chart is not None else None
+    if chart is None:
+        return None
+    return _plain({**chart, "config": {**chart["config"], "font": FONT, "padding": 4}})

@@ -44,6 +44,7 @@ from metrics.faithfulness import (
     input_fidelity,
     sparseness,
 )
+from metrics.intelligibility import estoi, stoi
 from metrics.intervals import (
     Estimate,
     Interval,
@@ -62,7 +63,7 @@ from metrics.intervals import (
     weights,
 )
 from metrics.moments import Moments
-from metrics.perceptual import estoi, pesq, stoi
+from metrics.perceptual import pesq
 from metrics.ranks import Ranks
 from metrics.registry import METRICS, MetricSpec, spec
 from metrics.retrieval import recall_at_k

@@ -1,15 +1,12 @@
-"""PESQ (ITU-T P.862, P.862.2) by `pesq`; STOI and ESTOI (Taal 2011, Jensen 2016) by `pystoi`.
+"""PESQ (ITU-T P.862, P.862.2) by `pesq`.
 
-Both libraries answer some unscorable inputs with a number, or end the process; everything of that
+The library answers some unscorable inputs with a number, or ends the process: everything of that
 kind is checked here first.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Mapping
-from threading import Lock
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,12 +25,6 @@ PESQ_SHORTEST = 0.25  # seconds; below, pesq has no buffer to work on
 # voice activity detector joins pauses up to 50 frames and drops speech under 50), so 50 of them
 # need 19.4 s.
 PESQ_LONGEST = 19.0  # seconds
-
-STOI_RATE = 10_000  # Hz, inside pystoi
-# 30 frames of 256 samples, hop 128, once frames were cut out and joined: 31 before that.
-STOI_SHORTEST = 256 + 30 * 128 + 1  # samples at STOI_RATE: 0.41 s
-_TOO_FEW_FRAMES = 1e-5  # what pystoi answers, with a warning, where too little speech is left
-_NUMPY_GENERATOR = Lock()  # ESTOI draws from the one generator of the whole process
 
 
 def pesq(
@@ -88,53 +79,11 @@ def check_pesq_mode(mode: str) -> None:
         raise ValueError(f"pesq: expected mode 'nb', 'wb' or None (by rate), found {mode!r}")
 
 
-def stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """STOI, at most 1 (perfect), about 0 for unrelated signals; higher is better.
-
-    Signals are `(time,)`; pystoi resamples to 10 kHz. Raises UndefinedMetric("too_short") under 30
-    frames (about 0.41 s) of speech, and as `pesq` for silence, NaN and unequal lengths.
-    """
-    source, guess = _stoi_pair(reference, estimate, sample_rate)
-    return _stoi(source, guess, sample_rate, extended=False)
-
-
-def estoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """Extended STOI: as `stoi`, and repeatable.
-
-    pystoi adds noise from numpy's global generator; here that is seeded with 0 and put back.
-    """
-    source, guess = _stoi_pair(reference, estimate, sample_rate)
-    with _NUMPY_GENERATOR:
-        state = np.random.get_state()
-        try:
-            np.random.seed(0)
-            return _stoi(source, guess, sample_rate, extended=True)
-        finally:
-            np.random.set_state(state)
-
-
 def score_pesq(item: SignalItem, *, mode: str | None = None) -> ClipScore:
     """PESQ of a clip: the mean over its sources."""
-    return _score(
-        item, lambda reference, estimate: pesq(reference, estimate, item.sample_rate, mode)
-    )
-
-
-def score_stoi(item: SignalItem) -> ClipScore:
-    """STOI of a clip: the mean over its sources."""
-    return _score(item, lambda reference, estimate: stoi(reference, estimate, item.sample_rate))
-
-
-def score_estoi(item: SignalItem) -> ClipScore:
-    """ESTOI of a clip: the mean over its sources."""
-    return _score(item, lambda reference, estimate: estoi(reference, estimate, item.sample_rate))
-
-
-def _score(item: SignalItem, function: Callable[[Signal, Signal], float]) -> ClipScore:
     check_sources(item)
-    return clip_score(
-        [function(*pair) for pair in zip(item.references, item.estimates, strict=True)]
-    )
+    pairs = zip(item.references, item.estimates, strict=True)
+    return clip_score([pesq(*pair, item.sample_rate, mode) for pair in pairs])
 
 
 def _check_pesq_length(seconds: float) -> None:
@@ -171,38 +120,6 @@ def _pesq(reference: Signal, estimate: Signal, *, rate: int, mode: str) -> float
         ) from error
 
 
-def _stoi_pair(
-    reference: ArrayLike, estimate: ArrayLike, sample_rate: int
-) -> tuple[Signal, Signal]:
-    if sample_rate <= 0:
-        raise ValueError(f"stoi: expected a positive sample rate in Hz, found {sample_rate}")
-    source, guess = as_channel(reference, "reference"), as_channel(estimate, "estimate")
-    check_pair(source, guess)
-    if math.ceil(len(source) * STOI_RATE / sample_rate) < STOI_SHORTEST:
-        raise _too_few_frames()
-    return source, guess
-
-
-def _stoi(reference: Signal, estimate: Signal, sample_rate: int, *, extended: bool) -> float:
-    import pystoi
-
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        warnings.filterwarnings("ignore", "Not enough STFT frames", RuntimeWarning)
-        value = float(pystoi.stoi(reference, estimate, sample_rate, extended=extended))
-    # The value, not the warning, is trusted: warning filters are shared between threads.
-    if value == _TOO_FEW_FRAMES:
-        raise _too_few_frames()
-    if not np.isfinite(value):
-        raise UndefinedMetric("not_a_number", "some band envelope has no variation to correlate")
-    return value
-
-
-def _too_few_frames() -> UndefinedMetric:
-    return UndefinedMetric(
-        "too_short", "expected at least 30 frames (about 0.41 s) of speech in the reference"
-    )
-
-
 def canonical_pesq(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """PESQ's parameters, checked: ValueError for an unknown mode, or one impossible at its rate."""
     mode, rate = parameters["mode"], parameters["sample_rate"]
@@ -213,42 +130,22 @@ def canonical_pesq(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parameters)
 
 
-_FAILURES = (
+FAILURES = (
     "undefined: silent, empty, non-finite or too short reference; failed: silent, non-finite or "
     "unequally long estimate, another number of sources"
 )
 
-
-def _sheet(name: str, title: str, summary: str, **fields: Any) -> Metric:
-    return signal_sheet(
-        name, title, summary,
-        **{"unit": "", "function": f"metrics.perceptual:score_{name}", "libraries": ("pystoi",),
-           "failure_policy": _FAILURES, **fields},
-    )  # fmt: skip
-
-
 SHEETS: tuple[Metric, ...] = (
-    _sheet(
+    signal_sheet(
         "pesq",
         "PESQ",
         "perceived quality, narrow-band under 16 kHz, wide-band from there",
         unit="MOS",
+        function="metrics.perceptual:score_pesq",
         parameters={"mode": None},
         libraries=("pesq", "soxr"),
         canonical="metrics.perceptual:canonical_pesq",
         source="ITU-T P.862, P.862.2",
-        failure_policy=f"{_FAILURES}; undefined: no utterance in the reference, over 19 s",
-    ),
-    _sheet(
-        "stoi",
-        "STOI",
-        "short-time intelligibility",
-        source="Taal et al. 2011",
-    ),
-    _sheet(
-        "estoi",
-        "ESTOI",
-        "extended short-time intelligibility",
-        source="Jensen and Taal 2016",
+        failure_policy=f"{FAILURES}; undefined: no utterance in the reference, over 19 s",
     ),
 )

@@ -12,7 +12,8 @@ from math import isfinite
 from numpy.typing import ArrayLike
 
 from metrics.base import ClipScore, EstimateItem, FailedPrediction, Metric, UndefinedMetric
-from metrics.perceptual import pesq, stoi
+from metrics.intelligibility import stoi
+from metrics.perceptual import pesq
 from metrics.signal import si_sdr
 
 RATE = 16_000  # Hz, at which such models are trained; PESQ is wide-band there
@@ -50,13 +51,13 @@ def _error(item: EstimateItem, name: str, measure: Measure) -> ClipScore:
     return ClipScore(abs(guess - truth), detail={"estimate": guess, "truth": truth})
 
 
-def _sheet(name: str, title: str, unit: str, libraries: tuple[str, ...]) -> Metric:
+def _sheet(name: str, title: str, unit: str, version: str, *libraries: str) -> Metric:
     return Metric(
         name=f"{name}_error",
         title=f"{title} error",
         unit=unit,
         higher_is_better=False,
-        version="1",
+        version=version,
         pooled=False,
         item="estimate",
         function=f"metrics.quality:score_{name}_error",
@@ -70,7 +71,7 @@ def _sheet(name: str, title: str, unit: str, libraries: tuple[str, ...]) -> Metr
 
 
 SHEETS: tuple[Metric, ...] = (
-    _sheet("stoi", "STOI", "", ("pystoi",)),
-    _sheet("pesq", "PESQ", "MOS", ("pesq", "soxr")),
-    _sheet("si_sdr", "SI-SDR", "dB", ()),
+    _sheet("stoi", "STOI", "", "2"),
+    _sheet("pesq", "PESQ", "MOS", "1", "pesq", "soxr"),
+    _sheet("si_sdr", "SI-SDR", "dB", "1"),
 )

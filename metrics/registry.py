@@ -42,8 +42,8 @@ ITEMS: dict[str, type] = {
     "ranks": RankItem,
 }
 FAMILIES = (
-    *("text", "signal", "bss", "perceptual", "spectral", "classification", "faithfulness"),
-    *("explanations", "quality", "blind", "retrieval"),
+    *("text", "signal", "bss", "perceptual", "intelligibility", "spectral", "classification"),
+    *("faithfulness", "explanations", "quality", "blind", "retrieval"),
 )
 
 

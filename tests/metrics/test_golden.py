@@ -101,7 +101,8 @@ def test_the_permutation_is_found(recordings):
 def test_pesq_and_stoi_are_the_libraries_values(recordings):
     for item in recordings.values():
         assert value("pesq", item) == mean(item, direct_pesq, item.sample_rate)
-        assert value("stoi", item) == mean(item, pystoi.stoi, item.sample_rate)
+        direct = mean(item, pystoi.stoi, item.sample_rate)
+        assert value("stoi", item) == pytest.approx(direct, abs=1e-14)
         assert value("estoi", item) == mean(item, seeded_estoi, item.sample_rate)
 
 

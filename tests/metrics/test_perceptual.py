@@ -8,6 +8,8 @@ import soxr
 
 from metrics import FailedPrediction, SignalItem, UndefinedMetric, estoi, pesq, spec, stoi
 
+ROUNDING = {"pesq": 0, "stoi": 1e-14, "estoi": 0}  # STOI takes pystoi's steps by itself
+
 
 def speechlike(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     """Noise in bursts of a syllable's length: enough for every library to find an utterance."""
@@ -48,8 +50,9 @@ def test_equals_the_libraries_on_noisy_speech(noisy_speech):
         }
         ours = {"pesq": pesq, "stoi": stoi, "estoi": estoi}
         for name, value in direct.items():
-            assert spec(name, sample_rate=16_000).score(item).value == value
-            assert ours[name](*pairs, 16_000) == value
+            scored = spec(name, sample_rate=16_000).score(item).value
+            assert scored == ours[name](*pairs, 16_000)
+            assert scored == pytest.approx(value, abs=ROUNDING[name])
         narrow = pesq_library.pesq(16_000, *pairs, "nb")
         assert spec("pesq", mode="nb").score(item).value == narrow
 
@@ -66,8 +69,8 @@ def test_equals_the_libraries_on_mixtures_of_two(mixtures):
         }
         for name, parts in direct.items():
             score = spec(name).score(item)
-            assert score.detail == {"sources": parts}
-            assert score.value == sum(parts) / 2
+            assert score.detail["sources"] == pytest.approx(parts, abs=ROUNDING[name])
+            assert score.value == sum(score.detail["sources"]) / 2
 
 
 @pytest.mark.parametrize(("rate", "inside", "mode"), [(11_025, 8000, "nb"), (44_100, 16_000, "wb")])
