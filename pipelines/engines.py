@@ -211,14 +211,3 @@ def check_packages() -> None:
                 f"package {name!r}: expected {ours / name}, found {found}: start the command from "
                 "another folder, or set PYTHONSAFEPATH=1"
             )
-
-
-def lanes(costs: Sequence[float], workers: int) -> list[list[int]]:
-    """Indices packed into one lane a worker, dearest first, each to the lane with least to do."""
-    lane: list[list[int]] = [[] for _ in range(workers)]
-    load = [0.0] * workers
-    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        shortest = load.index(min(load))
-        lane[shortest].append(index)
-        load[shortest] += costs[index]
-    return [indices for indices in lane if indices]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import pydoc
 import re
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from pipelines import (
     clusters,
     engines,
     guard,
+    lanes,
     objects,
     progress,
     stores,
@@ -28,6 +27,7 @@ from pipelines import (
     witnesses,
 )
 from pipelines.engines import Engine
+from pipelines.lanes import Group, Lane
 from pipelines.records import Joint, LostWork, Part, RealEarError
 from pipelines.shards import sidecars
 from pipelines.witnesses import Witness
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # models and metrics take a quarter of a second that preparin
     from pipelines.predict import Handling
 
 Work = Callable[[Part], None]
-Group = tuple[Part, ...]  # parts that are done in one go; one alone, but for a Joint
 
 # Seconds of audio below which this process does the work itself: starting two workers costs as
 # much processor time as most models need for it.
@@ -90,15 +89,13 @@ def submit(label: str, parts: Sequence[Part], work: Work | Handling, engine: Eng
     """Hand in a job for the parts that are not done yet, and do not wait for it."""
     todo = [part for part in parts if not sidecars.is_current(part)]
     if todo:
-        _pipeline(label, todo, work, engine).run()
+        _pipeline(label, _singly(todo, work), work, engine).run()
 
 
 def _finished(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
     """The result of a pipeline that has done the parts; None where nobody knows what it counted."""
     if engine.is_local:
-        result = _pipeline(label, todo, work, engine).run()
-        result.wait_until_finish()
-        return result
+        return _locally(label, todo, work, engine)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _job(label, todo, work, engine)
@@ -119,11 +116,36 @@ def _finished(label: str, todo: Sequence[Part], work: Work | Handling, engine: E
     return None
 
 
+def _locally(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+    """The result of a job in this process, or in workers that share it out among themselves."""
+    engine = _fitting(todo, work, engine)
+    with lanes.laid(_lanes(todo, work, engine.workers)) as laid:
+        result = _pipeline(label, laid, work, engine).run()
+        result.wait_until_finish()
+    return result
+
+
+def _lanes(todo: Sequence[Part], work: Work | Handling, workers: int) -> list[list[Group]]:
+    """One lane of parts a worker."""
+    groups = _groups(todo, work)
+    costs = [sum(part.seconds for part in group) for group in groups]
+    return [[groups[at] for at in lane] for lane in lanes.by_cost(costs, workers)]
+
+
+def _singly(todo: Sequence[Part], work: Work | Handling) -> list[bytes]:
+    """What goes together, each by itself: the order is the engine's."""
+    return [lanes.packed([group]) for group in _groups(todo, work)]
+
+
+def _groups(parts: Sequence[Part], work: Work | Handling) -> list[Group]:
+    return work.groups(parts) if isinstance(work, Joint) else [(part,) for part in parts]
+
+
 def _job(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
     """The result of a job elsewhere; one that we stop waiting for is cancelled."""
     engine = clusters.connected(engine)
     with witnesses.laid(todo) as witness, _told_once():
-        result = _pipeline(label, todo, work, engine, witness).run()
+        result = _pipeline(label, _singly(todo, work), work, engine, witness).run()
         try:
             result.wait_until_finish()
         except BaseException:
@@ -203,17 +225,15 @@ def _fitting(todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Eng
 
 def _pipeline(
     label: str,
-    todo: Sequence[Part],
+    given: Sequence[Lane] | Sequence[bytes],
     work: Work | Handling,
     engine: Engine,
     witness: Witness | None = None,
 ) -> Any:
-    """The pipeline that does these parts."""
-    if engine.is_local:
-        engine = _fitting(todo, work, engine)
+    """The pipeline that does the parts of lanes, or packed ones."""
     runner = engines.runner(engine, _modules(work))
     root = beam.Pipeline(runner=runner, options=engines.options(engine))
-    _ = root | label >> DoParts(todo, work, engine, witness)
+    _ = root | label >> DoParts(given, work, witness)
     return root
 
 
@@ -231,25 +251,21 @@ class DoParts(beam.PTransform):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        given: Sequence[Lane] | Sequence[bytes],
         work: Work | Handling,
-        engine: Engine,
         witness: Witness | None = None,
     ) -> None:
         super().__init__()
-        self._parts = parts
+        self._given = given
         self._work = work
-        self._engine = engine
         self._witness = witness
 
     def expand(self, root: Any) -> Any:
-        """Local: one lane of parts a worker. Elsewhere the order is the runner's."""
-        # Compressed: a million clips' references would else lie in the launcher several times.
-        lanes = [zlib.compress(pickle.dumps(lane)) for lane in self._lanes()]
+        """From what is given to the ids of what was done."""
         parts = (
             root
-            | "List the lanes" >> beam.Create(lanes)
-            | "Parts of a lane" >> beam.FlatMap(_in_order)
+            | "List what there is to do" >> beam.Create(list(self._given))
+            | "Take it" >> beam.FlatMap(_taken)
         )
         if self._witness is not None:
             parts = parts | "What is to be done" >> beam.FlatMap(_admitted, self._witness)
@@ -259,20 +275,9 @@ class DoParts(beam.PTransform):
             return parts | "Singly" >> beam.FlatMap(list) | "Ask the model" >> ask(self._work)
         return parts | "Do parts" >> beam.Map(_do, self._work)
 
-    def _lanes(self) -> list[list[Group]]:
-        groups: list[Group] = [(part,) for part in self._parts]
-        if isinstance(self._work, Joint):
-            groups = self._work.groups(self._parts)
-        if not self._engine.is_local:
-            return [[group] for group in groups]
-        costs = [sum(part.seconds for part in group) for group in groups]
-        packed = engines.lanes(costs, self._engine.workers)
-        return [[groups[index] for index in lane] for lane in packed]
 
-
-def _in_order(lane: bytes) -> list[Group]:
-    groups: list[Group] = pickle.loads(zlib.decompress(lane))  # our own launcher's, as Beam's are
-    return groups
+def _taken(given: Lane | bytes) -> Iterable[Group]:
+    return lanes.taken(given) if isinstance(given, Lane) else lanes.unpacked(given)
 
 
 def _admitted(group: Group, witness: Witness) -> list[Group]:

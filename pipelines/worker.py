@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15  # <linux/prctl.h>
+# Seconds that a thread waits before it asks the one at work for Python's lock. A decoder keeps it
+# for half a second at a time; a worker's idle threads would wake 600 times a second to ask for it.
+PATIENCE = 0.1
 LAUNCHER = "REALEAR_LAUNCHER"  # the variable that holds the launching process's number
 
 
@@ -64,6 +67,7 @@ def main(parent: int) -> None:
     from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 
     vars(sdk_worker)["print"] = _unsaid
+    sys.setswitchinterval(PATIENCE)
     sdk_worker_main.main(sys.argv)
 
 

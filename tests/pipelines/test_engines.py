@@ -5,11 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines import engines, forkserver
-from pipelines.engines import Engine, engine, lanes
+from pipelines.engines import Engine, engine
 from pipelines.records import RealEarError
 
 
@@ -129,23 +127,6 @@ def test_a_single_local_worker_is_this_process(environment):
     assert type(found) is FnApiRunner
     assert isinstance(found._default_environment, EmbeddedPythonEnvironment)
     assert os.environ["PYTHONSAFEPATH"] == "before"
-
-
-def test_lanes_dearest_first_each_to_the_shortest():
-    assert lanes([1, 5, 3, 3], 2) == [[1, 0], [2, 3]]
-    assert lanes([2, 2, 2], 8) == [[0], [1], [2]]
-    assert lanes([], 4) == []
-
-
-@given(st.lists(st.floats(0, 1e6), max_size=40), st.integers(1, 9))
-def test_lanes_hold_every_part_once_and_are_balanced(costs, workers):
-    packed = lanes(costs, workers)
-    assert sorted(index for lane in packed for index in lane) == list(range(len(costs)))
-    assert len(packed) <= workers
-    assert all(packed)
-    loads = [sum(costs[index] for index in lane) for lane in packed]
-    # Graham's bound: no lane is longer than the mean by more than the dearest part.
-    assert max(loads, default=0) <= (sum(costs) / workers + max(costs, default=0)) * (1 + 1e-9)
 
 
 @pytest.fixture

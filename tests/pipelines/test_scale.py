@@ -2,16 +2,13 @@
 
 import json
 import os
-import pickle
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
 
-from pipelines import prepare, transforms
-from pipelines.engines import Engine
+from pipelines import lanes, prepare, transforms
 from pipelines.records import Entry
 from pipelines.shards.packing import Cutting
 
@@ -44,15 +41,15 @@ def planned(clips: int) -> dict[str, float]:
     )
     job = prepare.Preparing("/nowhere", "corpus", entries)
     parts = prepare.plan("set", "/nowhere/set", job, Cutting())
-    steps = transforms.DoParts(parts, prepare.make_shard, Engine(workers=WORKERS))
-    lanes = [[part for group in lane for part in group] for lane in steps._lanes()]
-    loads = [sum(part.seconds for part in lane) for lane in lanes]
+    shared = transforms._lanes(parts, prepare.make_shard, WORKERS)
+    of_workers = [[part for group in lane for part in group] for lane in shared]
+    loads = [sum(part.seconds for part in lane) for lane in of_workers]
     return {
         "shards": len(parts),
-        "clips": sum(part.clips for lane in lanes for part in lane),
+        "clips": sum(part.clips for lane in of_workers for part in lane),
         "spread": max(loads) - min(loads),
         "dearest": max(part.seconds for part in parts),
-        "elements": sum(len(zlib.compress(pickle.dumps(lane))) for lane in steps._lanes()),
+        "elements": sum(len(lanes.packed(lane)) for lane in shared),
     }
 
 

@@ -189,7 +189,4 @@ def test_a_little_work_needs_no_worker_processes_unless_asked_for(
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     parts = [Part(str(tmp_path), f"part-{n}", "these", 1, audio, "") for n in range(2)]
-    found = []
-    monkeypatch.setattr(engines, "runner", lambda engine, _: found.append(engine.workers))
-    transforms._pipeline("Try", parts, print, engines.engine("local", asked))
-    assert found == [expected]
+    assert transforms._fitting(parts, print, engines.engine("local", asked)).workers == expected
