@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +19,7 @@ from pipelines import progress, whereabouts
 from pipelines.records import LostWork
 
 _EXIT = re.compile(r"Worker subprocess exited with return code (-?\d+)")
+AGAIN = 0.1  # seconds until an interruption that was not heard is sent once more
 
 
 class _Guard:
@@ -26,10 +28,11 @@ class _Guard:
     def __init__(self) -> None:
         self.asked = False
         self.cause = ""
+        self.heard = False  # the main thread has been interrupted, or is done
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        """Ctrl-C, or our own call from `thread_ended`."""
-        self.asked = True
+        """Ctrl-C, or our own call from `stop`."""
+        self.heard = self.asked = True
         raise KeyboardInterrupt
 
     def thread_ended(self, ended: threading.ExceptHookArgs) -> None:
@@ -44,8 +47,11 @@ class _Guard:
     def stop(self, cause: str) -> None:
         """End the work for a cause that the user did not give; the first one counts."""
         self.cause, self.asked = self.cause or cause, True
-        # A signal, not `interrupt_main`: the main thread sleeps in a lock.
-        os.kill(os.getpid(), signal.SIGINT)
+        # A signal, not `interrupt_main`: the main thread sleeps in a lock. Until it is heard: one
+        # that comes just before the main thread falls asleep does not wake it.
+        while not self.heard:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(AGAIN)
 
 
 @contextmanager
@@ -72,7 +78,7 @@ def workers(label: str, timeout: float = 0.0) -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        guard.asked = True  # workers that end from now on do so because we are done
+        guard.heard = guard.asked = True  # workers that end from now on do so because we are done
         signal.signal(signal.SIGINT, handler)
         threading.excepthook = hook
 

@@ -65,6 +65,25 @@ def test_a_worker_that_dies_ends_the_run_and_what_is_done_stays(deadly, tmp_path
     assert threading.excepthook is hook
 
 
+def test_an_interruption_that_is_not_heard_is_sent_again(monkeypatch):
+    """As one is not that reaches the main thread a moment before it falls asleep."""
+    sent, kill = [], os.kill
+
+    def lost_at_first(process, number):
+        sent.append(number)
+        if len(sent) > 1:
+            kill(process, number)
+
+    def die():
+        raise RuntimeError("Worker subprocess exited with return code 7")
+
+    monkeypatch.setattr(os, "kill", lost_at_first)
+    threading.Timer(0.2, die).start()
+    with pytest.raises(LostWork, match="ended with exit code 7"), guard.workers("Doing"):
+        threading.Event().wait(20)
+    assert sent == [signal.SIGINT] * 2
+
+
 def hanging(folder, label, deadly, engine):
     """A part that ends, then one that hangs; what is said of it."""
     parts = [
