@@ -131,6 +131,9 @@ DIRECT = {
     "si_snr": lambda rate, s, e: metrics.si_snr(s, e),
 }
 
+# Bit for bit, but for STOI, which takes pystoi's steps by itself.
+ROUNDING = {"pesq": 0, "stoi": 1e-14, "si_snr": 0, "si_snri": 0}
+
 
 def test_every_clip_is_accounted_for_and_scored(example):
     checked = 0
@@ -187,7 +190,8 @@ def test_enhancement_equals_direct_calls(example, metric):
             clean, rate = decoded(sample["clean.flac"])
             enhanced, answered = decoded(answers[key]["enhanced.wav"])
             assert rate == answered == 16_000
-            assert rows[key]["value"] == DIRECT[metric](rate, clean, enhanced)
+            direct = DIRECT[metric](rate, clean, enhanced)
+            assert rows[key]["value"] == pytest.approx(direct, rel=0, abs=ROUNDING[metric])
             if metric == "si_snr":
                 expected = si_snr_by_the_book(clean, enhanced)
                 assert rows[key]["value"] == pytest.approx(expected, abs=1e-9)
@@ -204,8 +208,9 @@ def test_separation_equals_direct_calls(example, metric):
         for key, sample in truth.items():
             sources, estimates, mixture = _separated(sample, answers[key])
             values = _by_source(metric, sources, estimates, mixture)
-            assert json.loads(rows[key]["detail"])["sources"] == values
-            assert rows[key]["value"] == sum(values) / 2
+            found = json.loads(rows[key]["detail"])["sources"]
+            assert found == pytest.approx(values, rel=0, abs=ROUNDING[metric])
+            assert rows[key]["value"] == sum(found) / 2
             if metric.startswith("si_snr"):
                 expected = _by_the_book(metric, sources, estimates, mixture)
                 assert values == pytest.approx(expected, abs=1e-9)
