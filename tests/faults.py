@@ -192,7 +192,11 @@ def disturb(process: subprocess.Popen[str], trial: Trial, out: Path) -> tuple[st
     time.sleep(trial.seconds)
     found, under_way = processes(process.pid), step(out)
     name = trial.victim if found[trial.victim] and under_way != "page" else "launcher"
-    os.kill(random.Random(trial.number).choice(found[name]), signal.SIGKILL)
+    try:
+        os.kill(random.Random(trial.number).choice(found[name]), signal.SIGKILL)
+    except ProcessLookupError:  # it had ended by itself since we looked
+        name = "launcher"
+        process.kill()
     return name, under_way, found["worker"]
 
 
