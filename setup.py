@@ -23,7 +23,6 @@ PACKAGES = [
 ]
 
 REQUIREMENTS = [
-    "altair~=6.3",
     "apache-beam~=2.77.0",
     "blake3~=1.0",
     "espeakng-loader~=0.2.4",
@@ -72,6 +71,7 @@ EXTRAS = {
 
 DEVELOPMENT = [
     *(requirement for extra in EXTRAS.values() for requirement in extra),
+    "altair~=6.3",  # knows what Vega-Lite allows in a chart
     "axe-playwright-python~=0.1.8",  # with playwright and a Chromium: the page as its users see it
     "check-jsonschema~=0.39.0",  # GitHub's schema of workflows
     "fast_bss_eval~=0.1.4",  # peers and oracles of the metrics' tests and benches

@@ -1,8 +1,9 @@
 """Charts of a board: the dumbbell of a section, the histograms of a dataset, as SVG.
 
-Altair describes a chart and vl-convert draws it in this process, with no browser and no network,
-the same bytes every time. Colours are CSS variables (`var(--real)`), so that one drawing serves
-a light page and a dark one. What the page draws itself, when asked to, is in `plots`.
+A chart is described in Vega-Lite, as plain dictionaries, and vl-convert draws it in this process,
+with no browser and no network, the same bytes every time. Colours are CSS variables
+(`var(--real)`), so that one drawing serves a light page and a dark one. What the page draws itself,
+when asked to, is in `plots`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import altair as alt
 import vl_convert
 
 from leaderboards import words
@@ -25,12 +25,14 @@ FRAME = 78  # pixels for legend, axis and its title
 PANEL = (420, 190)  # pixels: a histogram, two of which stand side by side on a desk
 SQUARE = (420, 330)  # pixels: guesses against truths
 FONT = "Liberation Sans"  # measured with vl-convert's own copy; the page's fonts are then shown
+Spec = dict[str, Any]  # a chart in Vega-Lite, or a part of one
 Curve = tuple[tuple[float, float, int], ...]  # mean guess, mean truth, clips
 SHAPES: dict[Domain, str] = {  # Vega's own diamond is a thin one
     "synthetic": "circle",
     "simulated": "M0,-1.15L1.15,0L0,1.15L-1.15,0Z",
     "real": "square",
 }
+CSS: dict[Domain, str] = {domain: f"var(--{domain})" for domain in SHAPES}
 
 
 def dumbbell(section: Section, *, width: int = 760, most: int | None = None) -> str:
@@ -42,7 +44,7 @@ def dumbbell(section: Section, *, width: int = 760, most: int | None = None) -> 
     return drawn(chart) if chart is not None else ""
 
 
-def dumbbell_chart(section: Section, *, width: int) -> dict[str, Any] | None:
+def dumbbell_chart(section: Section, *, width: int) -> Spec | None:
     """The section's chart for `drawn`, or for a browser; None with nothing to show."""
     points = _points(section)
     if not points:
@@ -61,29 +63,44 @@ def histogram(quantity: Quantity, colour: str) -> str:
     found = quantity.histogram
     edges = zip(found.edges, found.edges[1:], found.counts, strict=False)
     bins = [{"low": low, "high": high, "count": count} for low, high, count in edges]
-    scale = alt.Scale(domain=[found.edges[0], found.edges[-1]], nice=False, zero=False)
-    across = alt.Axis(
-        title=quantity.unit, tickCount=6, grid=False, ticks=False, domainColor="var(--faint)"
-    )
-    upwards = alt.Axis(
-        title=None, tickCount=4, tickMinStep=1, format=",d", grid=True, ticks=False, domain=False,
-        labelColor="var(--soft)", labelFontSize=12,
-    )  # fmt: skip
-    bars = (
-        alt.Chart(alt.Data(values=bins))
-        .mark_bar(binSpacing=1, color=colour, opacity=0.82)
-        .encode(
-            x=alt.X("low:Q", bin="binned", scale=scale, axis=across),
-            x2=alt.X2("high:Q"),
-            y=alt.Y("count:Q", axis=upwards),
-        )
-    )
-    median = alt.Chart(alt.Data(values=[{"median": quantity.median}])).mark_rule(
-        color="var(--ink)", strokeDash=[4, 3], strokeWidth=1.3
-    )
-    chart = alt.layer(bars, median.encode(x=alt.X("median:Q", scale=scale)))
+    scale = {"domain": [found.edges[0], found.edges[-1]], "nice": False, "zero": False}
+    layers = [
+        {
+            "data": {"values": bins},
+            "mark": {"type": "bar", "binSpacing": 1, "color": colour, "opacity": 0.82},
+            "encoding": {
+                "x": quantitative("low", bin="binned", scale=scale, axis=bins_axis(quantity.unit)),
+                "x2": {"field": "high"},
+                "y": quantitative("count", axis=counts_axis(None)),
+            },
+        },
+        {
+            "data": {"values": [{"median": quantity.median}]},
+            "mark": MEDIAN,
+            "encoding": {"x": quantitative("median", scale=scale)},
+        },
+    ]
     width, height = PANEL
-    return drawn(framed(chart, width=width, height=height, left=2))
+    return drawn(framed({"layer": layers}, width=width, height=height))
+
+
+MEDIAN = {"type": "rule", "color": "var(--ink)", "strokeDash": [4, 3], "strokeWidth": 1.3}
+
+
+def bins_axis(title: str) -> Spec:
+    """The axis along a histogram."""
+    return {
+        "title": title, "tickCount": 6, "grid": False, "ticks": False,
+        "domainColor": "var(--faint)",
+    }  # fmt: skip
+
+
+def counts_axis(title: str | None) -> Spec:
+    """The axis up a histogram: whole numbers."""
+    return {
+        "title": title, "tickCount": 4, "tickMinStep": 1, "format": ",d", "grid": True,
+        "ticks": False, "domain": False, "labelColor": "var(--soft)", "labelFontSize": 12,
+    }  # fmt: skip
 
 
 def reliability(measure: Measure, curves: Mapping[str, Curve], truth: str) -> str:
@@ -100,22 +117,30 @@ def reliability(measure: Measure, curves: Mapping[str, Curve], truth: str) -> st
     ends = [end * measure.scale for of in curves.values() for point in of for end in point[:2]]
     limits = [{"guess": end, "true": end} for end in (min(ends), max(ends))]
     unit = f", {measure.unit}" if measure.unit else ""
-    scale = alt.Scale(zero=False, nice=True)
-    x = alt.X("guess:Q", scale=scale, axis=alt.Axis(title=f"Guess{unit}", tickCount=6))
-    y = alt.Y("true:Q", scale=scale, axis=alt.Axis(title=f"True {truth}{unit}", tickCount=6))
-    right = (
-        alt.Chart(alt.Data(values=limits))
-        .mark_line(color="var(--soft)", strokeDash=[4, 3], strokeWidth=1.3)
-        .encode(x=x, y=y)
-    )
-    tones = alt.Scale(domain=list(curves), range=["var(--real)", "var(--soft)"][: len(curves)])
-    colour = alt.Color("of:N", scale=tones, legend=_legend())
-    base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=colour)
-    lines = base.mark_line(strokeWidth=1.3, opacity=0.6).encode(order="guess:Q")
-    size = alt.Size("clips:Q", scale=alt.Scale(range=[30, 220]), legend=None)
-    dots = base.mark_point(filled=True, opacity=0.9).encode(size=size)
+    scale = {"zero": False, "nice": True}
+    x = quantitative("guess", scale=scale, axis={"title": f"Guess{unit}", "tickCount": 6})
+    y = quantitative("true", scale=scale, axis={"title": f"True {truth}{unit}", "tickCount": 6})
+    tones = {"domain": list(curves), "range": ["var(--real)", "var(--soft)"][: len(curves)]}
+    place = {"x": x, "y": y, "color": nominal("of", scale=tones, legend=LEGEND)}
+    size = quantitative("clips", scale={"range": [30, 220]}, legend=None)
+    layers = [
+        {
+            "data": {"values": limits},
+            "mark": {**MEDIAN, "type": "line", "color": "var(--soft)"},
+            "encoding": {"x": x, "y": y},
+        },
+        {
+            "mark": {"type": "line", "strokeWidth": 1.3, "opacity": 0.6},
+            "encoding": {**place, "order": quantitative("guess")},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "opacity": 0.9},
+            "encoding": {**place, "size": size},
+        },
+    ]
     width, height = SQUARE
-    return drawn(framed(alt.layer(right, lines, dots), width=width, height=height, left=2))
+    chart = {"data": {"values": points}, "layer": layers}
+    return drawn(framed(chart, width=width, height=height))
 
 
 def described(section: Section) -> str:
@@ -159,82 +184,87 @@ def _point(section: Section, row: Row, name: str, domain: Domain) -> dict[str, A
     return point
 
 
-def _layers(
-    section: Section, points: list[dict[str, Any]], order: list[str], *, narrow: bool
-) -> alt.LayerChart:
-    base = alt.Chart(alt.Data(values=points)).encode(y=_models(order, narrow=narrow))
+def _layers(section: Section, points: list[Spec], order: list[str], *, narrow: bool) -> Spec:
+    y = _models(order, narrow=narrow)
     x = _values(section, narrow=narrow)
-    line = base.mark_line(strokeWidth=1.5, color="var(--faint)").encode(
-        x=x, detail="model:N", order=alt.Order("value:Q")
-    )
-    bars = base.mark_bar(height=9, cornerRadius=4.5, opacity=0.34).encode(
-        x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=_colour(section)
-    )
-    dots = base.mark_point(
-        filled=True, size=105, opacity=1, stroke="var(--paper)", strokeWidth=1.4
-    ).encode(x=x, color=_colour(section), shape=_shape(section))
-    measured = bars.transform_filter("isValid(datum.low)")
-    return alt.layer(line, measured, dots)
+    colour, shape = (_domains(section, of) for of in (CSS, SHAPES))
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.5, "color": "var(--faint)"},
+        "encoding": {"x": x, "y": y, "detail": nominal("model"), "order": quantitative("value")},
+    }
+    interval = {
+        "transform": [{"filter": "isValid(datum.low)"}],
+        "mark": {"type": "bar", "height": 9, "cornerRadius": 4.5, "opacity": 0.34},
+        "encoding": {"x": quantitative("low"), "x2": {"field": "high"}, "y": y, "color": colour},
+    }
+    dot = {"mark": DOT, "encoding": {"x": x, "y": y, "color": colour, "shape": shape}}
+    return {"data": {"values": points}, "layer": [line, interval, dot]}
 
 
-def _models(order: list[str], *, narrow: bool) -> alt.Y:
+DOT = {
+    "type": "point", "filled": True, "size": 105, "opacity": 1, "stroke": "var(--paper)",
+    "strokeWidth": 1.4,
+}  # fmt: skip
+
+
+def _models(order: list[str], *, narrow: bool) -> Spec:
     """Names beside the lines; above them where the page is narrow."""
-    place: dict[str, Any] = {"labelPadding": 12, "labelLimit": 220}
+    place: Spec = {"labelPadding": 12, "labelLimit": 220}
     if narrow:
         place = {"labelAlign": "left", "labelPadding": 0, "labelOffset": -15, "labelLimit": 330}
-    axis = alt.Axis(title=None, domain=False, ticks=False, **place)
-    return alt.Y("model:N", sort=order, axis=axis)
+    return nominal(
+        "model", sort=order, axis={"title": None, "domain": False, "ticks": False, **place}
+    )
 
 
-def _values(section: Section, *, narrow: bool) -> alt.X:
+def _values(section: Section, *, narrow: bool) -> Spec:
     measure = section.measure
     title = ", ".join(part for part in (measure.title, measure.unit) if part)
     better = "better →" if measure.higher_is_better else "← better"
-    axis = alt.Axis(
-        title=f"{title}   ({better})", tickCount=4 if narrow else 8, domain=False, ticks=False
-    )
-    return alt.X("value:Q", axis=axis, scale=alt.Scale(zero=measure.unit == "%", nice=True))
+    axis = {
+        "title": f"{title}   ({better})", "tickCount": 4 if narrow else 8, "domain": False,
+        "ticks": False,
+    }  # fmt: skip
+    return quantitative("value", axis=axis, scale={"zero": measure.unit == "%", "nice": True})
 
 
-def _colour(section: Section) -> alt.Color:
+def _domains(section: Section, marks: Mapping[Domain, str]) -> Spec:
+    """What tells the domains apart: their colours, or their shapes."""
     shown = section.shown()
-    scale = alt.Scale(
-        domain=[words.TITLES[domain] for domain in shown],
-        range=[f"var(--{domain})" for domain in shown],
-    )
-    return alt.Color("domain:N", scale=scale, legend=_legend())
+    scale = {
+        "domain": [words.TITLES[domain] for domain in shown],
+        "range": [marks[domain] for domain in shown],
+    }
+    return nominal("domain", scale=scale, legend=LEGEND)
 
 
-def _shape(section: Section) -> alt.Shape:
-    shown = section.shown()
-    scale = alt.Scale(
-        domain=[words.TITLES[domain] for domain in shown],
-        range=[SHAPES[domain] for domain in shown],
-    )
-    return alt.Shape("domain:N", scale=scale, legend=_legend())
+LEGEND = {
+    "title": None, "orient": "top", "direction": "horizontal", "columnPadding": 18,
+    "symbolOpacity": 1,
+}  # fmt: skip
 
 
-def _legend() -> alt.Legend:
-    return alt.Legend(
-        title=None, orient="top", direction="horizontal", columnPadding=18, symbolOpacity=1
-    )
+def quantitative(field: str, **more: Any) -> Spec:
+    """The encoding of a field that holds numbers."""
+    return {"field": field, "type": "quantitative", **more}
 
 
-def framed(chart: alt.LayerChart, *, width: int, height: int, left: int = 2) -> dict[str, Any]:
-    """The chart in the page's look, so many pixels large with its axes, as a description."""
+def nominal(field: str, **more: Any) -> Spec:
+    """The encoding of a field that holds names."""
+    return {"field": field, "type": "nominal", **more}
+
+
+def framed(chart: Spec, *, width: int, height: int, left: int = 2) -> Spec:
+    """The chart in the page's look, so many pixels large with its axes."""
     return styled(
-        chart,
+        {**chart, "width": width, "height": height, "autosize": FITTED},
         {"font": FONT, "padding": {"left": left, "right": 8, "top": 2, "bottom": 2}},
-        width=width,
-        height=height,
-        autosize={"type": "fit", "contains": "padding"},
     )
 
 
-LOOK: dict[
-    str, dict[str, Any]
-] = {  # of every chart, beside Altair's own: the page's colours and sizes
-    "view": {"stroke": None},
+FITTED = {"type": "fit", "contains": "padding"}
+LOOK: dict[str, Spec] = {  # of every chart: the page's colours and sizes
+    "view": {"continuousWidth": 300, "continuousHeight": 300, "stroke": None},
     "axis": {
         "labelColor": "var(--ink)",
         "titleColor": "var(--soft)",
@@ -250,22 +280,13 @@ LOOK: dict[
 }
 
 
-def styled(chart: Any, config: Mapping[str, Any], **properties: Any) -> dict[str, Any]:
-    """The description of a chart in the page's look, with more of a configuration and properties.
-
-    Put together here, since Altair copies a chart and its data for each of its own such calls; and
-    not validated, which took a third of the time: our tests see to that.
-    """
-    described: dict[str, Any] = chart.to_dict(validate=False)
-    theme = described.pop("config", {})
-    view = {**theme.get("view", {}), **LOOK["view"]}
-    return described | properties | {
-        "background": "transparent", "config": {**theme, **config, **LOOK, "view": view},
-    }  # fmt: skip
+def styled(chart: Spec, config: Spec) -> Spec:
+    """The chart in the page's look, with more of a configuration."""
+    return {**chart, "background": "transparent", "config": {**config, **LOOK}}
 
 
-def drawn(described: dict[str, Any]) -> str:
+def drawn(chart: Spec) -> str:
     """The drawing; the page's style decides its font, and its place how wide it is."""
-    svg = str(vl_convert.vegalite_to_svg(described, allowed_base_urls=[]))
+    svg = str(vl_convert.vegalite_to_svg(chart, allowed_base_urls=[]))
     head, rest = svg.split(">", 1)
     return f'{head} aria-hidden="true">' + rest.replace(f' font-family="{FONT}"', "")

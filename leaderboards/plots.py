@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import altair as alt
-
 from leaderboards import charts, words
+from leaderboards.charts import Spec, nominal, quantitative
 from leaderboards.records import Domain, Row, Section
 
 WIDE, NARROW = (560, 430), (285, 300)  # pixels between the axes of a scatter
@@ -23,9 +22,12 @@ LETTER, TALL, CLEARANCE = 6.7, 15, 8  # pixels: of a letter of a name, of its li
 LONGEST = 28  # letters of a name beside its mark
 MARGIN = 0.07  # of the range, around the outermost marks
 ROLES = {"model": "circle", "baseline": "square", "oracle": charts.SHAPES["simulated"]}
-LINES = 6  # models that have a line over time
+SIGNS = (  # of the models that have a line over time
+    "circle", "square", charts.SHAPES["simulated"], "triangle-up", "cross", "triangle-down",
+)  # fmt: skip
+LINES = len(SIGNS)
 
-Point = dict[str, Any]
+Point = dict[str, Any]  # of a model, by axis and by what is told of it
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -42,7 +44,7 @@ def _both(row: Row, domain: Domain) -> bool:
     return row.synthetic.value is not None and row.cell(domain).value is not None
 
 
-def scatter(section: Section, *, size: tuple[int, int] = WIDE) -> dict[str, Any] | None:
+def scatter(section: Section, *, size: tuple[int, int] = WIDE) -> Spec | None:
     """Synthetic against real values with the line of no change; None without both for a model.
 
     `size`: pixels between the axes. Names that would lie on one another are left out; every mark
@@ -54,32 +56,23 @@ def scatter(section: Section, *, size: tuple[int, int] = WIDE) -> dict[str, Any]
     points = _points(section, domain)
     limits = _limits(points)
     axes = {
-        "x": _axis("x:Q", section, "synthetic", limits),
-        "y": _axis("y:Q", section, domain, limits),
+        "x": _axis("x", section, "synthetic", limits),
+        "y": _axis("y", section, domain, limits),
     }
-    base = alt.Chart(alt.Data(values=points))
-    colour = alt.value(f"var(--{domain})")
     layers = [
         _diagonal(limits, axes),
-        base.mark_rule(opacity=0.38, strokeWidth=1.5).encode(
-            x=alt.X("x_low:Q"), x2="x_high:Q", y=axes["y"], color=colour
-        ).transform_filter("isValid(datum.x_low)"),
-        base.mark_rule(opacity=0.38, strokeWidth=1.5).encode(
-            x=axes["x"], y=alt.Y("y_low:Q"), y2="y_high:Q", color=colour
-        ).transform_filter("isValid(datum.y_low)"),
-        _marks(base, axes, domain),
+        _interval("x", axes, domain),
+        _interval("y", axes, domain),
+        _marks(axes, domain),
         *_names(points, limits, size, axes),
-    ]  # fmt: skip
-    return finished(alt.layer(*layers).properties(width=size[0], height=size[1]))
+    ]
+    chart = {"data": {"values": points}, "layer": layers, "width": size[0], "height": size[1]}
+    return finished(chart)
 
 
-def finished(chart: Any) -> dict[str, Any]:
+def finished(chart: Spec) -> Spec:
     """A chart in the page's look and font, as the dictionary that the page hands to Vega."""
-    return _plain(charts.styled(chart, {"font": FONT, "padding": 4}))
-
-
-def _plain(described: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in described.items() if name != "$schema"}
+    return charts.styled(chart, {"font": FONT, "padding": 4})
 
 
 def _points(section: Section, domain: Domain) -> list[Point]:
@@ -114,55 +107,67 @@ def _limits(points: Iterable[Point]) -> tuple[float, float]:
     return (0.0 if 0 <= low < 3 * room else low - room), high + room
 
 
-def _axis(field: str, section: Section, domain: Domain, limits: tuple[float, float]) -> Any:
+def _axis(field: str, section: Section, domain: Domain, limits: tuple[float, float]) -> Spec:
     unit = section.measure.unit
-    title = f"{words.TITLES[domain]}{f', {unit}' if unit else ''}"
-    channel = alt.X if field.startswith("x") else alt.Y
-    axis = alt.Axis(
-        title=title, tickCount=6, grid=True, domain=False, ticks=False,
-        labelColor="var(--soft)", labelFontSize=12,
-    )  # fmt: skip
-    return channel(
-        field, axis=axis, scale=alt.Scale(domain=list(limits), nice=False, zero=False, clamp=True)
-    )
+    axis = {
+        "title": f"{words.TITLES[domain]}{f', {unit}' if unit else ''}", "tickCount": 6,
+        "grid": True, "domain": False, "ticks": False, "labelColor": "var(--soft)",
+        "labelFontSize": 12,
+    }  # fmt: skip
+    scale = {"domain": list(limits), "nice": False, "zero": False, "clamp": True}
+    return quantitative(field, axis=axis, scale=scale)
 
 
-def _diagonal(limits: tuple[float, float], axes: dict[str, Any]) -> Any:
-    ends = [{"x": at, "y": at} for at in limits]
-    line = alt.Chart(alt.Data(values=ends)).mark_line(
-        strokeDash=[5, 4], color="var(--faint)", strokeWidth=1.5, tooltip=None
-    )
-    return line.encode(x=axes["x"], y=axes["y"])
+def _diagonal(limits: tuple[float, float], axes: dict[str, Spec]) -> Spec:
+    line = {"type": "line", "strokeDash": [5, 4], "color": "var(--faint)", "strokeWidth": 1.5}
+    return {
+        "data": {"values": [{"x": at, "y": at} for at in limits]},
+        "mark": {**line, "tooltip": None},
+        "encoding": axes,
+    }
 
 
-def _marks(base: Any, axes: dict[str, Any], domain: Domain) -> Any:
-    shape = alt.Shape(
-        "role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=None
-    )
-    told = ["model:N", "role:N", "Synthetic:N", f"{words.TITLES[domain]}:N"]
-    return base.mark_point(
-        filled=True, size=105, opacity=1, stroke="var(--paper)", strokeWidth=1.4
-    ).encode(
-        x=axes["x"], y=axes["y"], shape=shape, color=alt.value(f"var(--{domain})"), tooltip=told
-    )
+def _interval(along: str, axes: dict[str, Spec], domain: Domain) -> Spec:
+    ends = {along: quantitative(f"{along}_low"), f"{along}2": {"field": f"{along}_high"}}
+    return {
+        "transform": [{"filter": f"isValid(datum.{along}_low)"}],
+        "mark": {"type": "rule", "opacity": 0.38, "strokeWidth": 1.5},
+        "encoding": {**axes, **ends, "color": {"value": f"var(--{domain})"}},
+    }
+
+
+def _marks(axes: dict[str, Spec], domain: Domain) -> Spec:
+    scale = {"domain": list(ROLES), "range": list(ROLES.values())}
+    told = ("model", "role", "Synthetic", words.TITLES[domain])
+    return {
+        "mark": charts.DOT,
+        "encoding": {
+            **axes,
+            "shape": nominal("role", scale=scale, legend=None),
+            "color": {"value": f"var(--{domain})"},
+            "tooltip": [nominal(each) for each in told],
+        },
+    }
 
 
 def _names(
-    points: Sequence[Point], limits: tuple[float, float], size: tuple[int, int], axes: Any
-) -> list[Any]:
+    points: Sequence[Point],
+    limits: tuple[float, float],
+    size: tuple[int, int],
+    axes: dict[str, Spec],
+) -> list[Spec]:
     """A layer a side on which names stand."""
     placed = labels(points, limits, size)
-    layers = []
-    for align in ("left", "right", "center"):
-        values = [label for label in placed if label["align"] == align]
-        if values:
-            layers.append(
-                alt.Chart(alt.Data(values=values))
-                .mark_text(align=align, baseline="middle", fontSize=12, color="var(--ink)",
-                           tooltip=None)
-                .encode(x=axes["x"], y=axes["y"], text="name:N")
-            )  # fmt: skip
-    return layers
+    text = {"type": "text", "baseline": "middle", "fontSize": 12, "color": "var(--ink)"}
+    return [
+        {
+            "data": {"values": values},
+            "mark": {**text, "align": align, "tooltip": None},
+            "encoding": {**axes, "text": nominal("name")},
+        }
+        for align in ("left", "right", "center")
+        if (values := [label for label in placed if label["align"] == align])
+    ]
 
 
 def labels(
@@ -209,111 +214,125 @@ def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def spread(section: Section) -> dict[str, Any]:
+def spread(section: Section) -> Spec:
     """The template of a cell's histogram: `low`, `high` and `count` of every bin, and the `median`
     on the first.
     """
     measure = section.measure
     title = ", ".join(part for part in (f"{measure.title} of a clip", measure.unit) if part)
-    across = alt.Axis(title=title, tickCount=6, grid=False, ticks=False, domainColor="var(--faint)")
-    upwards = alt.Axis(
-        title="clips", tickCount=4, tickMinStep=1, format=",d", grid=True, ticks=False,
-        domain=False, labelColor="var(--soft)", labelFontSize=12,
-    )  # fmt: skip
-    base = alt.Chart()
-    scale = alt.Scale(nice=False, zero=False)
-    bars = base.mark_bar(binSpacing=1, color="var(--accent)", opacity=0.85).encode(
-        x=alt.X("low:Q", bin="binned", axis=across, scale=scale),
-        x2="high:Q",
-        y=alt.Y("count:Q", axis=upwards),
-        tooltip=[
-            alt.Tooltip("range:N", title=measure.title),
-            alt.Tooltip("count:Q", title="clips"),
-        ],
-    )
-    median = (
-        base.mark_rule(color="var(--ink)", strokeDash=[4, 3], strokeWidth=1.3)
-        .encode(x="median:Q")
-        .transform_filter("isValid(datum.median)")
-    )
-    layered = alt.layer(bars, median, data=alt.Data(values=[]))
-    fitted = layered.properties(
-        width=440, height=190, autosize=alt.AutoSizeParams(type="fit", contains="padding")
-    )
-    return finished(fitted)
+    scale = {"nice": False, "zero": False}
+    bars = {
+        "mark": {"type": "bar", "binSpacing": 1, "color": "var(--accent)", "opacity": 0.85},
+        "encoding": {
+            "x": quantitative("low", bin="binned", axis=charts.bins_axis(title), scale=scale),
+            "x2": {"field": "high"},
+            "y": quantitative("count", axis=charts.counts_axis("clips")),
+            "tooltip": [
+                nominal("range", title=measure.title),
+                quantitative("count", title="clips"),
+            ],
+        },
+    }
+    median = {
+        "transform": [{"filter": "isValid(datum.median)"}],
+        "mark": charts.MEDIAN,
+        "encoding": {"x": quantitative("median")},
+    }
+    return finished({**_template(bars, median), "width": 440, "height": 190})
 
 
-def groups(section: Section) -> dict[str, Any]:
+def _template(*layers: Spec) -> Spec:
+    return {"data": {"values": []}, "layer": list(layers), "autosize": charts.FITTED}
+
+
+def groups(section: Section) -> Spec:
     """The template of a slice's dots: a panel a `group`, a line a `model`, `value`, `low`, `high`;
     `faint` groups are hollow and grey. The page sets `columns`, `facet.sort` and the models' order.
     """
     measure = section.measure
     title = ", ".join(part for part in (measure.title, measure.unit) if part)
-    across = alt.Axis(title=None, tickCount=3, grid=True, domain=False, ticks=False)
-    models = alt.Axis(
-        title=None, domain=False, ticks=False, labelPadding=8, labelLimit=150, grid=True
-    )
-    x = alt.X("value:Q", axis=across, scale=alt.Scale(zero=False, nice=True))
-    y = alt.Y("model:N", axis=models, sort=[])
-    base = alt.Chart(alt.Data(values=[]))
-    shade = alt.condition("datum.faint", alt.value("var(--faint)"), alt.value("var(--accent)"))
-    rules = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-        x=alt.X("low:Q"), x2="high:Q", y=y, color=shade
-    ).transform_filter("isValid(datum.low)")  # fmt: skip
-    dots = base.mark_point(filled=True, size=62, opacity=1, strokeWidth=1.6).encode(
-        x=x, y=y, stroke=shade,
-        fill=alt.condition("datum.faint", alt.value("var(--paper)"), alt.value("var(--accent)")),
-        tooltip=[alt.Tooltip("model:N"), alt.Tooltip("group:N"), alt.Tooltip("told:N", title=title),
-                 alt.Tooltip("clips:N")],
-    )  # fmt: skip
-    panel = alt.layer(rules, dots).properties(width=150, height=alt.Step(22))
-    header = alt.Header(title=None, labelFontSize=12, labelFontWeight=600, labelColor="var(--ink)",
-                        labelAnchor="start", labelPadding=4)  # fmt: skip
-    faceted = panel.facet(facet=alt.Facet("group:N", header=header, sort=[]), columns=4)
-    return finished(faceted.properties(spacing=14))
+    across = {"title": None, "tickCount": 3, "grid": True, "domain": False, "ticks": False}
+    models = {
+        "title": None, "domain": False, "ticks": False, "labelPadding": 8, "labelLimit": 150,
+        "grid": True,
+    }  # fmt: skip
+    y = nominal("model", axis=models, sort=[])
+    shade = _unless_faint("var(--accent)", "var(--faint)")
+    rules = {
+        "transform": [{"filter": "isValid(datum.low)"}],
+        "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+        "encoding": {"x": quantitative("low"), "x2": {"field": "high"}, "y": y, "color": shade},
+    }
+    told = [nominal("model"), nominal("group"), nominal("told", title=title), nominal("clips")]
+    dots = {
+        "mark": {"type": "point", "filled": True, "size": 62, "opacity": 1, "strokeWidth": 1.6},
+        "encoding": {
+            "x": quantitative("value", axis=across, scale={"zero": False, "nice": True}),
+            "y": y,
+            "stroke": shade,
+            "fill": _unless_faint("var(--accent)", "var(--paper)"),
+            "tooltip": told,
+        },
+    }
+    header = {
+        "title": None, "labelFontSize": 12, "labelFontWeight": 600, "labelColor": "var(--ink)",
+        "labelAnchor": "start", "labelPadding": 4,
+    }  # fmt: skip
+    faceted = {
+        "data": {"values": []},
+        "facet": nominal("group", header=header, sort=[]),
+        "columns": 4,
+        "spacing": 14,
+        "spec": {"layer": [rules, dots], "width": 150, "height": {"step": 22}},
+    }
+    return finished(faceted)
 
 
-def timeline(section: Section) -> dict[str, Any]:
+def _unless_faint(colour: str, faint: str) -> Spec:
+    return {"condition": {"test": "datum.faint", "value": faint}, "value": colour}
+
+
+def timeline(section: Section) -> Spec:
     """The template of a history: `when`, `value`, `model`, `told`, a line a model, the first
     `LINES` with colours and shapes of their own.
     """
     measure = section.measure
     title = ", ".join(part for part in (measure.title, measure.unit) if part)
-    x = alt.X(
-        "when:T", axis=alt.Axis(title=None, grid=False, ticks=False, tickCount=5, format="%d %b %Y",
-                                labelOverlap=True, domainColor="var(--faint)")
-    )  # fmt: skip
-    y = alt.Y(
-        "value:Q", axis=alt.Axis(title=title, tickCount=5, grid=True, ticks=False, domain=False),
-        scale=alt.Scale(zero=False, nice=True),
-    )  # fmt: skip
-    legend = alt.Legend(title=None, orient="top", columns=3, labelLimit=220, symbolOpacity=1)
-    colours = [f"var(--line-{n + 1})" for n in range(LINES)]
-    shapes = [
-        "circle",
-        "square",
-        charts.SHAPES["simulated"],
-        "triangle-up",
-        "cross",
-        "triangle-down",
-    ]
-    hue = alt.Color("model:N", sort=[], scale=alt.Scale(range=colours), legend=legend)
-    shape = alt.Shape("model:N", sort=[], scale=alt.Scale(range=shapes), legend=legend)
-    base = alt.Chart().encode(x=x, y=y, color=hue)
-    lines = base.mark_line(strokeWidth=1.8, tooltip=None)
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        shape=shape, tooltip=["model:N", alt.Tooltip("when:T"), alt.Tooltip("told:N", title=title)]
-    )
-    layered = alt.layer(lines, dots, data=alt.Data(values=[]))
-    fitted = layered.properties(
-        width=640, height=300, autosize=alt.AutoSizeParams(type="fit", contains="padding")
-    )
-    return finished(fitted)
+    days = {
+        "title": None, "grid": False, "ticks": False, "tickCount": 5, "format": "%d %b %Y",
+        "labelOverlap": True, "domainColor": "var(--faint)",
+    }  # fmt: skip
+    values = {"title": title, "tickCount": 5, "grid": True, "ticks": False, "domain": False}
+    place = {
+        "x": _moment(axis=days),
+        "y": quantitative("value", axis=values, scale={"zero": False, "nice": True}),
+        "color": _of_model([f"var(--line-{n + 1})" for n in range(LINES)]),
+    }
+    lines = {"mark": {"type": "line", "strokeWidth": 1.8, "tooltip": None}, "encoding": place}
+    dots = {
+        "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+        "encoding": {
+            **place,
+            "shape": _of_model(SIGNS),
+            "tooltip": [nominal("model"), _moment(), nominal("told", title=title)],
+        },
+    }
+    return finished({**_template(lines, dots), "width": 640, "height": 300})
 
 
-def dumbbell(section: Section, *, narrow: bool) -> dict[str, Any] | None:
+def _moment(**more: Any) -> Spec:
+    return {"field": "when", "type": "temporal", **more}
+
+
+def _of_model(marks: Sequence[str]) -> Spec:
+    """What tells models apart, in one legend for colours and shapes."""
+    legend = {"title": None, "orient": "top", "columns": 3, "labelLimit": 220, "symbolOpacity": 1}
+    return nominal("model", sort=[], scale={"range": list(marks)}, legend=legend)
+
+
+def dumbbell(section: Section, *, narrow: bool) -> Spec | None:
     """Every model's dumbbell, for boards too long for the first view; None with nothing to show."""
     chart = charts.dumbbell_chart(section, width=charts.NARROW - 1 if narrow else 1000)
     if chart is None:
         return None
-    return _plain({**chart, "config": {**chart["config"], "font": FONT, "padding": 4}})
+    return {**chart, "config": {**chart["config"], "font": FONT, "padding": 4}}

@@ -22,7 +22,7 @@ from pipelines.workspace import Workspace
 NO_TRACKING = "none"
 MADE = "made.json"  # beside a page: what it was made from
 FETCHED = "fetched"  # folder of the workspace for files from a tracking store
-DRAWN_BY = ("altair", "jinja2", "vl-convert-python")
+DRAWN_BY = ("jinja2", "vl-convert-python")
 INDEX = "index.html"
 
 

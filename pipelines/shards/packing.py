@@ -22,7 +22,7 @@ from pipelines.shards import sidecars
 from pipelines.shards.datasets import HEARD, Row, write_rows
 from pipelines.shards.tars import TarWriter
 
-SHARDS = 16  # by default: eight for each of two workers, whatever the machine that packs
+SHARDS = 32  # by default: eight for each of four workers, whatever the machine that packs
 MEASURED = tuple(Measured.__dataclass_fields__)  # columns of the index, under the same names
 CLIPS_PER_SHARD = (4, 1_000)  # fewest and most clips that the default puts into a shard
 
@@ -46,7 +46,7 @@ K = TypeVar("K", bound=Keyed)
 class Cutting:
     """How large shards are: a number of them, or the most clips or bytes in each.
 
-    Nothing said: 16, or as many as keep a shard between 4 and 1,000 clips.
+    Nothing said: 32, or as many as keep a shard between 4 and 1,000 clips.
     """
 
     shards: int | None = None

@@ -150,7 +150,7 @@ def test_a_second_run_does_nothing(workspace, realear, stamps):
 
 
 def test_a_second_run_imports_nothing_that_only_work_needs(evaluated):
-    heavy = ["apache_beam", "mlflow", "torch", "scipy.signal", "altair", "pandas"]
+    heavy = ["apache_beam", "mlflow", "torch", "scipy.signal", "vl_convert", "pandas"]
     code = (
         "import sys; from pipelines import cli\n"
         "try: cli.main()\n"
