@@ -23,7 +23,7 @@ from pipelines.engines import Engine
 from pipelines.make import Made
 from pipelines.predict import Handling
 from pipelines.publish import Cell, Outcome
-from pipelines.records import Part, RealEarError
+from pipelines.records import Part, RealEarError, Step
 from pipelines.shards import datasets, sidecars
 from pipelines.workspace import Workspace
 
@@ -149,44 +149,42 @@ def lowest_rate(made: list[Made], asked: list[Handling]) -> int:
 
 
 def predict_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
-    """Ask every model about its datasets: a pipeline a model, so one in memory at a time."""
-    by_chain: dict[str, list[Cell]] = {}
+    """Ask every model about its datasets."""
+    by_chain: dict[str, dict[str, Cell]] = {}
     for cell in cells:
-        by_chain.setdefault(cell.handling.source.chain, []).append(cell)
-    for same in by_chain.values():
-        unique = {cell.made.card.name: cell for cell in same}.values()
-        parts = [
-            part
-            for cell in unique
-            for part in predict.plan(
-                workspace, cell.made.card, cell.handling.source, dataset=cell.made.folder
-            )
-        ]
-        asked = same[0].handling.source
-        running.run(f"Predict {asked.model}", parts, asked, engine)
-        for cell in unique:
-            predict.describe(workspace, cell.made.card, asked)
+        by_chain.setdefault(cell.handling.source.chain, {})[cell.made.card.name] = cell
+    asked = [(next(iter(of.values())).handling.source, of.values()) for of in by_chain.values()]
+    steps = []
+    for model, of in asked:
+        made = [cell.made for cell in of]
+        planned = [predict.plan(workspace, m.card, model, dataset=m.folder) for m in made]
+        steps.append(Step(f"Predict {model.model}", [p for parts in planned for p in parts], model))
+    running.run_all("Predict", steps, engine)
+    for model, of in asked:
+        for cell in of:
+            predict.describe(workspace, cell.made.card, model)
 
 
 def judge_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:
-    """Ask the estimators of blind metrics about the answers: a pipeline an estimator."""
+    """Ask the estimators of blind metrics about the answers."""
     by_judge: dict[str, tuple[metrics.MetricSpec, dict[str, Cell]]] = {}
     for cell in cells:
         for spec in filter(judge.is_blind, cell.specs):
             _, of = by_judge.setdefault(judge.called(spec), (spec, {}))
             of[f"{cell.handling.chain}/{cell.made.card.name}"] = cell
-    for spec, of in by_judge.values():
-        asked = judge.estimator(spec)
-        parts = [
-            part
-            for cell in of.values()
-            for part in judge.plan(
-                workspace, cell.made.card, cell.handling, asked, dataset=cell.made.folder
-            )
+    asked = [(judge.estimator(spec), list(of.values())) for spec, of in by_judge.values()]
+    steps = []
+    for model, judged in asked:
+        planned = [
+            judge.plan(workspace, cell.made.card, cell.handling, model, dataset=cell.made.folder)
+            for cell in judged
         ]
-        running.run(f"Judge by {asked.model}", parts, asked, engine)
-        for cell in of.values():
-            judge.describe(workspace, cell.made.card, cell.handling, asked)
+        parts = [part for parts in planned for part in parts]
+        steps.append(Step(f"Judge by {model.model}", parts, model))
+    running.run_all("Judge", steps, engine)
+    for model, judged in asked:
+        for cell in judged:
+            judge.describe(workspace, cell.made.card, cell.handling, model)
 
 
 def score_all(cells: list[Cell], workspace: Workspace, engine: Engine) -> None:

@@ -6,10 +6,14 @@ the model's own namespace.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
+import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from apache_beam.metrics import Metrics
 
@@ -24,7 +28,7 @@ with lean.absent("pandas", "scipy.optimize", "torch"):  # its manager of many mo
 
 
 def ask(handling: Handling) -> Any:
-    """The transform from parts to the ids of those answered."""
+    """The transform from batches of parts to the ids of those answered."""
     return RunInference(AskModel(handling))
 
 
@@ -35,31 +39,24 @@ class AskModel(ModelHandler[Part, str, Any]):
         super().__init__()
         self._handling = handling
 
-    def load_model(self) -> Any:
-        """The model, ready to be asked; on a GPU of this worker's own, where there are enough."""
-        if self._handling.device == "cuda":
-            import torch
-
-            if torch.cuda.is_available():
-                torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
-        whereabouts.shard(f"loading {self._handling.model}")
-        with one_thread():
-            # As everywhere: results must not depend on a machine's cores. Most models do without
-            # torch; one that imports it reads the environment, whenever it does.
-            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-            if "torch" in sys.modules:
-                sys.modules["torch"].set_num_threads(1)
-            return self._handling.load()
+    def load_model(self) -> _Held:
+        """The model, to be loaded when it is first asked."""
+        return _Held(self._handling)
 
     def run_inference(
-        self, batch: Sequence[Part], model: Any, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Part], model: _Held, inference_args: dict[str, Any] | None = None
     ) -> Iterable[str]:
         """Answer the clips of each shard; failures of clips are caught and counted inside."""
         del inference_args
         with one_thread():
+            loaded = model.get()
+            if model.news is not None:
+                space = self.get_metrics_namespace()
+                Metrics.distribution(space, LOADED).update(round(1e3 * model.news))
+                model.news = None
             for part in batch:
                 whereabouts.shard(part.stem)
-                self._count(self._handling.answer(part, model))
+                self._count(self._handling.answer(part, loaded))
                 whereabouts.shard("")
                 count(part)
         return [part.id for part in batch]  # a list: with a generator errors would not be counted
@@ -74,9 +71,11 @@ class AskModel(ModelHandler[Part, str, Any]):
         Metrics.counter(space, "audio_milliseconds").inc(round(1e3 * answered.audio))
         Metrics.counter(space, "wall_milliseconds").inc(round(1e3 * answered.wall))
 
-    def batch_elements_kwargs(self) -> dict[str, int]:
-        """One shard at a time: batching over clips happens inside."""
-        return {"min_batch_size": 1, "max_batch_size": 1}
+    def should_skip_batching(self) -> bool:
+        """Batches come as they are, of one shard: batching over clips happens inside, and Beam's
+        own holds each shard back until the next one is there.
+        """
+        return True
 
     def get_num_bytes(self, batch: Sequence[Part]) -> int:
         """References only; Beam's default would pickle them to find out."""
@@ -84,14 +83,62 @@ class AskModel(ModelHandler[Part, str, Any]):
 
     def get_metrics_namespace(self) -> str:
         """Where Beam files the counts of this model."""
-        return f"realear/{self._handling.model}"
+        return _space(self._handling.model)
 
 
+class _Held:
+    """A model of this process, which holds one at a time, however many are asked in turn."""
+
+    loaded: ClassVar[weakref.ref[_Held] | None] = None  # whose model is in memory
+
+    def __init__(self, handling: Handling) -> None:
+        self._handling = handling
+        self._model: Any = None
+        self.news: float | None = None  # seconds that loading took, until they are counted
+
+    def get(self) -> Any:
+        """The model; on a GPU of this process's own, where there are enough."""
+        if self._model is None:
+            self._make_room()
+            whereabouts.shard(f"loading {self._handling.model}")
+            if self._handling.device == "cuda":
+                _take_gpu()
+            # As everywhere: results must not depend on a machine's cores. Most models do without
+            # torch; one that imports it reads the environment, whenever it does.
+            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            started = time.perf_counter()
+            self._model = self._handling.load()
+            self.news = time.perf_counter() - started
+            _Held.loaded = weakref.ref(self)
+        return self._model
+
+    def _make_room(self) -> None:
+        other = _Held.loaded() if _Held.loaded else None
+        if other is not None:
+            other._model = None
+            gc.collect()
+            if other._handling.device == "cuda" and "torch" in sys.modules:
+                sys.modules["torch"].cuda.empty_cache()
+
+
+@cache
+def _take_gpu() -> None:
+    """A process keeps the GPU that it has once got."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(accelerators.claim(torch.cuda.device_count()))
+
+
+LOADED = "load_milliseconds"  # the name of a distribution
 FAILED = "failed/"  # begins the name of a count of clips that failed, and the reason ends it
 
 
-def told(result: Any) -> str:
-    """What Beam's metrics say of a run that has ended, in a line; "" where a runner has none.
+def told(result: Any, model: str) -> str:
+    """What Beam's metrics say of a model in a run that has ended, in a line; "" where a runner has
+    none.
 
     Clips asked about, those that failed by reason, times real time, seconds of loading.
     """
@@ -100,16 +147,15 @@ def told(result: Any) -> str:
     except NotImplementedError:
         return ""
     # Spark tells what was attempted only.
-    counts = {
-        each.key.metric.name: each.committed or each.attempted or 0 for each in found["counters"]
-    }
-    loads = [
-        taken.max
-        for each in found["distributions"]
-        if each.key.metric.name == "load_model_latency_milli_secs"
-        and (taken := each.committed or each.attempted)
-        and taken.count
-    ]
+    counts, loads = (
+        {
+            each.key.metric.name: value
+            for each in found[kind]
+            if each.key.metric.namespace == _space(model)
+            and (value := each.committed or each.attempted)
+        }
+        for kind in ("counters", "distributions")
+    )
     if not counts.get("clips"):
         return ""
     failed = [
@@ -123,5 +169,10 @@ def told(result: Any) -> str:
     if counts.get("wall_milliseconds"):
         speed = counts["audio_milliseconds"] / counts["wall_milliseconds"]
         words.append(f"{speed:.1f} × real time")
-    words += [f"loaded in {max(loads) / 1e3:.1f} s"] if loads else []
+    words += [f"loaded in {loads[LOADED].max / 1e3:.1f} s"] if LOADED in loads else []
     return " · ".join(words)
+
+
+def _space(model: str) -> str:
+    """Where Beam files the counts of a model."""
+    return f"realear/{model}"

@@ -1,8 +1,9 @@
 """Lanes: what each local worker does, and who helps whom when one of them is done.
 
-Parts are packed by cost into a lane a worker, dearest first. A worker that has done its own goes on
-with what the others have not begun, from their ends: on a machine that others use too, one worker
-may get a fifth less of it than the next.
+The parts of a step are packed by cost into a lane a worker, dearest first. A worker that has done
+its own goes on with what the others have not begun, from their ends: on a machine that others use
+too, one worker may get a fifth less of it than the next. When nothing of a step is left to begin it
+goes on to the next one.
 
 What is to be done lies in a folder of the launcher's; to begin a group is to make its file there.
 """
@@ -25,33 +26,41 @@ Group = tuple[Part, ...]  # parts that are done in one go; one alone, but for a 
 
 @dataclass(frozen=True)
 class Lane:
-    """One of several lanes that lie in a folder, as it travels to a worker."""
+    """A worker's lanes, one of each step, as they travel to it: they lie in a folder."""
 
     folder: str
     number: int
     lanes: int
+    steps: int
 
 
 @contextmanager
-def laid(lanes: Sequence[Sequence[Group]]) -> Iterator[list[Lane]]:
-    """Lanes to hand to as many workers, until the block ends."""
+def laid(steps: Sequence[Sequence[Sequence[Group]]]) -> Iterator[list[Lane]]:
+    """Lanes to hand to as many workers, until the block ends: each step has one for each."""
     with tempfile.TemporaryDirectory(prefix="realear-lanes-") as folder:
-        for number, groups in enumerate(lanes):
-            Path(folder, f"lane-{number}").write_bytes(packed(groups))
-        yield [Lane(folder, number, len(lanes)) for number in range(len(lanes))]
+        for step, lanes in enumerate(steps):
+            for number, groups in enumerate(lanes):
+                _file(folder, step, number).write_bytes(packed(groups))
+        workers = len(steps[0])
+        yield [Lane(folder, number, workers, len(steps)) for number in range(workers)]
 
 
 def taken(lane: Lane) -> Iterator[Group]:
-    """The lane's groups in order, then what is left of the others', as far as nobody has begun
-    them; each is begun when it is asked for.
+    """Step by step the lane's groups in order, then what is left of the others', as far as nobody
+    has begun them; each is begun when it is asked for.
     """
-    for turn in range(lane.lanes):
-        number = (lane.number + turn) % lane.lanes
-        groups = unpacked(Path(lane.folder, f"lane-{number}").read_bytes())
-        places = range(len(groups))
-        for place in reversed(places) if turn else places:
-            if _begun(f"{lane.folder}/{number}-{place}"):
-                yield groups[place]
+    for step in range(lane.steps):
+        for turn in range(lane.lanes):
+            number = (lane.number + turn) % lane.lanes
+            groups = unpacked(_file(lane.folder, step, number).read_bytes())
+            places = range(len(groups))
+            for place in reversed(places) if turn else places:
+                if _begun(f"{lane.folder}/{step}-{number}-{place}"):
+                    yield groups[place]
+
+
+def _file(folder: str, step: int, number: int) -> Path:
+    return Path(folder, f"lane-{step}-{number}")
 
 
 def _begun(path: str) -> bool:

@@ -41,12 +41,16 @@ def say(text: str) -> None:
         console.print(f"  [dim]{escape(text)}[/dim]", soft_wrap=True)
 
 
+Watched = tuple[str, Sequence[Part], Sequence[Part]]  # label, parts, those of them to do
+
+
 @contextmanager
-def watch(label: str, parts: Sequence[Part], todo: Sequence[Part]) -> Iterator[None]:
-    """Show how far the parts to do have come, until the block ends."""
+def watch(steps: Sequence[Watched]) -> Iterator[None]:
+    """Show how far the parts to do of each step have come, until the block ends."""
     stop = threading.Event()
-    show = _bar if console.is_terminal else _lines
-    thread = threading.Thread(target=show, args=(label, _Count(parts, todo), stop), daemon=True)
+    show = _bars if console.is_terminal else _lines
+    counts = [_Count(*step) for step in steps]
+    thread = threading.Thread(target=show, args=(counts, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -58,7 +62,8 @@ def watch(label: str, parts: Sequence[Part], todo: Sequence[Part]) -> Iterator[N
 class _Count:
     """What is done so far; `look` asks the store."""
 
-    def __init__(self, parts: Sequence[Part], todo: Sequence[Part]) -> None:
+    def __init__(self, label: str, parts: Sequence[Part], todo: Sequence[Part]) -> None:
+        self.label = label
         self.before = len(parts) - len(todo)
         self.waiting = list(todo)
         self.shards = len(todo)
@@ -91,32 +96,55 @@ class _Count:
         )
 
 
-def _bar(label: str, count: _Count, stop: threading.Event) -> None:
+def _look(counts: Sequence[_Count]) -> list[_Count]:
+    """Ask the store; the steps that have begun: those with a part done, and the first that is not
+    finished.
+    """
+    for count in counts:
+        count.look()
+    first = next((count for count in counts if count.waiting), None)
+    begun = [count for count in counts if count.done or count is first]
+    for count in counts:
+        if count not in begun:
+            count.started = time.monotonic()
+    return begun
+
+
+def _bars(counts: Sequence[_Count], stop: threading.Event) -> None:
     columns = (
         TextColumn("{task.description:<28.28}"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[words]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(label, total=count.shards, words=count.words())
+    with Progress(*columns, console=console) as shown:
+        tasks = [
+            shown.add_task(count.label, total=count.shards, words="", visible=False)
+            for count in counts
+        ]
         while True:
             ended = stop.wait(POLL)
-            count.look()
-            bar.update(task, completed=count.done, words=count.words())
+            begun = _look(counts)
+            for task, count in zip(tasks, counts, strict=True):
+                shown.update(
+                    task, completed=count.done, words=count.words(), visible=count in begun
+                )
             if ended:
                 return
 
 
-def _lines(label: str, count: _Count, stop: threading.Event) -> None:
+def _lines(counts: Sequence[_Count], stop: threading.Event) -> None:
     last = time.monotonic()
-    while not stop.wait(POLL):
-        if time.monotonic() - last > LINE_EVERY:
-            last = time.monotonic()
-            count.look()
-            _plain(f"{label}: {count.words()}")
-    count.look()
-    _plain(f"{label}: {count.words()}")
+    ended = False
+    while not ended:
+        ended = stop.wait(POLL)
+        if not ended and time.monotonic() - last <= LINE_EVERY:
+            continue
+        last = time.monotonic()
+        begun = _look(counts)
+        for count in counts if ended else begun:
+            _plain(f"{count.label}: {count.words()}")
+        counts = [count for count in counts if count.waiting]
 
 
 def _plain(text: str) -> None:

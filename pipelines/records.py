@@ -142,6 +142,19 @@ class Joint:
         return [tuple(group) for group in found.values()]
 
 
+@dataclass(frozen=True)
+class Step:
+    """Parts that are done in the same way, and what that is called.
+
+    `work` is an importable function of a part, a Joint of such, or what a model needs to be asked
+    about one (`pipelines.predict.Handling`).
+    """
+
+    label: str
+    parts: Sequence[Part]
+    work: Any
+
+
 class RealEarError(Exception):
     """A mistake that the user can mend: shown without a traceback, exit code 2."""
 

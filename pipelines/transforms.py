@@ -7,9 +7,10 @@ import pydoc
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -28,7 +29,7 @@ from pipelines import (
 )
 from pipelines.engines import Engine
 from pipelines.lanes import Group, Lane
-from pipelines.records import Joint, LostWork, Part, RealEarError
+from pipelines.records import Joint, LostWork, Part, RealEarError, Step
 from pipelines.shards import sidecars
 from pipelines.witnesses import Witness
 
@@ -56,96 +57,151 @@ def run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine
     part names; else LostWork. An error on a worker ends the run; what is finished by then stays.
     While another command works in the same folders it waits, and then does what is left to do.
     """
-    folders = {part.folder for part in parts}
-    with stores.alone(*folders, waiting=progress.wait):
-        return _run(label, parts, work, engine)
+    return run_all(label, [Step(label, parts, work)], engine)
 
 
-def _run(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> int:
-    todo = [part for part in parts if not sidecars.is_current(part)]
-    for part in todo:  # Without its sidecar a shard does not exist: progress counts them.
+def run_all(label: str, steps: Sequence[Step], engine: Engine) -> int:
+    """Do several steps that need nothing of one another, and share no folder, as `run` does one.
+
+    A local worker goes on from its part of one step to the next, and waits for nobody. Elsewhere,
+    and where they need different devices, steps are done one after another.
+    """
+    together = groupby(steps, lambda step: _device(step.work)) if engine.is_local else None
+    apart = [list(of) for _, of in together] if together else [[step] for step in steps]
+    done = 0
+    for of in apart:
+        folders = {part.folder for step in of for part in step.parts}
+        with stores.alone(*folders, waiting=progress.wait):
+            done += _run(label if len(of) > 1 else of[0].label, of, engine)
+    return done
+
+
+def _device(work: Work | Handling) -> str:
+    return "cpu" if callable(work) else work.device
+
+
+def _run(label: str, steps: Sequence[Step], engine: Engine) -> int:
+    todo = [_left(step) for step in steps]
+    for part in _parts(todo):  # Without its sidecar a shard does not exist: progress counts them.
         stores.remove(sidecars.path(part.folder, part.stem))
-    for folder in {part.folder for part in parts}:  # also what a kill left after the last part
+    for folder in {part.folder for part in _parts(steps)}:  # also what a kill left after the last
         stores.sweep(folder)
-    if not todo:
-        progress.note(label, parts)
+    for step, left in zip(steps, todo, strict=True):
+        if not left.parts:
+            progress.note(step.label, step.parts)
+    watched = [
+        (step.label, step.parts, left.parts)
+        for step, left in zip(steps, todo, strict=True)
+        if left.parts
+    ]
+    if not watched:
         return 0
-    watching = progress.watch(label, parts, todo)
-    with watching, guard.workers(label, engine.timeout), _plain_errors():
-        result = _finished(label, todo, work, engine)
-    if lost := _missing(todo):
-        raise LostWork(
-            f"{label}: expected {len(todo)} results, {len(lost)} are missing though the runner "
-            f"reports success, e.g. {lost[0]}: run the same command again"
-        )
-    if result is not None and not callable(work):
+    todo = [step for step in todo if step.parts]
+    with progress.watch(watched), guard.workers(label, engine.timeout), _plain_errors():
+        result = _finished(label, todo, engine)
+    for step in todo:
+        if lost := _missing(step.parts):
+            raise LostWork(
+                f"{step.label}: expected {len(step.parts)} results, {len(lost)} are missing though "
+                f"the runner reports success, e.g. {lost[0]}: run the same command again"
+            )
+    if result is not None:
+        _tell(todo, result)
+    return len(_parts(todo))
+
+
+def _left(step: Step) -> Step:
+    """What is not done yet of a step."""
+    return replace(step, parts=[part for part in step.parts if not sidecars.is_current(part)])
+
+
+def _parts(steps: Sequence[Step]) -> list[Part]:
+    return [part for step in steps for part in step.parts]
+
+
+def _tell(steps: Sequence[Step], result: Any) -> None:
+    """What came of the models that were asked."""
+    asked = [step.work.model for step in steps if not callable(step.work)]
+    for model in asked:
         from pipelines.inference import told  # it has been imported for the work itself
 
-        progress.say(told(result))
-    return len(todo)
+        if said := told(result, model):
+            progress.say(f"{model}: {said}" if len(asked) > 1 else said)
 
 
 def submit(label: str, parts: Sequence[Part], work: Work | Handling, engine: Engine) -> None:
     """Hand in a job for the parts that are not done yet, and do not wait for it."""
     todo = [part for part in parts if not sidecars.is_current(part)]
     if todo:
-        _pipeline(label, _singly(todo, work), work, engine).run()
+        step = Step(label, todo, work)
+        _pipeline(label, _singly(step), [step], engine).run()
 
 
-def _finished(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
-    """The result of a pipeline that has done the parts; None where nobody knows what it counted."""
+def _finished(label: str, steps: Sequence[Step], engine: Engine) -> Any:
+    """The result of a pipeline that has done the steps; None where nobody knows what it counted."""
     if engine.is_local:
-        return _locally(label, todo, work, engine)
+        return _locally(label, steps, engine)
+    (step,) = steps
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _job(label, todo, work, engine)
+            return _job(label, step, engine)
         except Exception as error:
             if isinstance(error, RealEarError) or _RAISED_BY_WORK in str(error):
                 raise
-            todo = [part for part in todo if not sidecars.is_current(part)]
-            if not todo:
+            step = _left(step)
+            if not step.parts:
                 return None
             said = f"{label}: the job failed ({_cause(error)})"
             if attempt == ATTEMPTS:
                 raise LostWork(
-                    f"{said} {ATTEMPTS} times, {len(todo)} results are missing: finished shards "
-                    "are kept, the same command goes on from there"
+                    f"{said} {ATTEMPTS} times, {len(step.parts)} results are missing: finished "
+                    "shards are kept, the same command goes on from there"
                 ) from error
-            progress.say(f"{said}: once more, {len(todo)} shards are left")
+            progress.say(f"{said}: once more, {len(step.parts)} shards are left")
             time.sleep(PAUSE)
     return None
 
 
-def _locally(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+def _locally(label: str, steps: Sequence[Step], engine: Engine) -> Any:
     """The result of a job in this process, or in workers that share it out among themselves."""
-    engine = _fitting(todo, work, engine)
-    with lanes.laid(_lanes(todo, work, engine.workers)) as laid:
-        result = _pipeline(label, laid, work, engine).run()
+    engine = _fitting(_parts(steps), _device(steps[0].work), engine)
+    with lanes.laid(_lanes(steps, engine.workers)) as laid:
+        result = _pipeline(label, laid, steps, engine).run()
         result.wait_until_finish()
     return result
 
 
-def _lanes(todo: Sequence[Part], work: Work | Handling, workers: int) -> list[list[Group]]:
-    """One lane of parts a worker."""
-    groups = _groups(todo, work)
-    costs = [sum(part.seconds for part in group) for group in groups]
-    return [[groups[at] for at in lane] for lane in lanes.by_cost(costs, workers)]
+def _lanes(steps: Sequence[Step], workers: int) -> list[list[list[Group]]]:
+    """Of each step one lane of parts a worker."""
+    found: list[list[list[Group]]] = []
+    loads = [0.0] * workers
+    for step in steps:
+        groups = _groups(step)
+        costs = [sum(part.seconds for part in group) for group in groups]
+        least_first = sorted(range(workers), key=loads.__getitem__)
+        found.append([[] for _ in range(workers)])
+        for worker, places in zip(least_first, lanes.by_cost(costs, workers), strict=False):
+            found[-1][worker] = [groups[at] for at in places]
+            loads[worker] += sum(costs[at] for at in places)
+    return found
 
 
-def _singly(todo: Sequence[Part], work: Work | Handling) -> list[bytes]:
+def _singly(step: Step) -> list[bytes]:
     """What goes together, each by itself: the order is the engine's."""
-    return [lanes.packed([group]) for group in _groups(todo, work)]
+    return [lanes.packed([group]) for group in _groups(step)]
 
 
-def _groups(parts: Sequence[Part], work: Work | Handling) -> list[Group]:
-    return work.groups(parts) if isinstance(work, Joint) else [(part,) for part in parts]
+def _groups(step: Step) -> list[Group]:
+    if isinstance(step.work, Joint):
+        return step.work.groups(step.parts)
+    return [(part,) for part in step.parts]
 
 
-def _job(label: str, todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Any:
+def _job(label: str, step: Step, engine: Engine) -> Any:
     """The result of a job elsewhere; one that we stop waiting for is cancelled."""
     engine = clusters.connected(engine)
-    with witnesses.laid(todo) as witness, _told_once():
-        result = _pipeline(label, _singly(todo, work), work, engine, witness).run()
+    with witnesses.laid(step.parts) as witness, _told_once():
+        result = _pipeline(label, _singly(step), [step], engine, witness).run()
         try:
             result.wait_until_finish()
         except BaseException:
@@ -212,11 +268,11 @@ def _mendable(text: str) -> RealEarError | None:
     return None
 
 
-def _fitting(todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Engine:
+def _fitting(todo: Sequence[Part], device: str, engine: Engine) -> Engine:
     """The local engine with as many workers as there is work; a little is not worth any."""
     little = engine.automatic and sum(part.seconds for part in todo) < LITTLE
     most = min(engine.workers, len(todo))
-    if not callable(work) and work.device == "cuda":
+    if device == "cuda":
         from models import neural
 
         most = min(most, max(1, neural.gpus()))  # a model a GPU, not a model a core
@@ -226,14 +282,14 @@ def _fitting(todo: Sequence[Part], work: Work | Handling, engine: Engine) -> Eng
 def _pipeline(
     label: str,
     given: Sequence[Lane] | Sequence[bytes],
-    work: Work | Handling,
+    steps: Sequence[Step],
     engine: Engine,
     witness: Witness | None = None,
 ) -> Any:
     """The pipeline that does the parts of lanes, or packed ones."""
-    runner = engines.runner(engine, _modules(work))
-    root = beam.Pipeline(runner=runner, options=engines.options(engine))
-    _ = root | label >> DoParts(given, work, witness)
+    modules = dict.fromkeys(name for step in steps for name in _modules(step.work))
+    root = beam.Pipeline(runner=engines.runner(engine, modules), options=engines.options(engine))
+    _ = root | label >> DoParts(given, steps, witness)
     return root
 
 
@@ -247,33 +303,57 @@ def _modules(work: Work | Handling) -> list[str]:
 
 
 class DoParts(beam.PTransform):
-    """Spread parts over the workers and do each of them once."""
+    """Spread the parts of steps over the workers and do each of them once."""
 
     def __init__(
         self,
         given: Sequence[Lane] | Sequence[bytes],
-        work: Work | Handling,
+        steps: Sequence[Step],
         witness: Witness | None = None,
     ) -> None:
         super().__init__()
         self._given = given
-        self._work = work
+        self._steps = steps
         self._witness = witness
 
     def expand(self, root: Any) -> Any:
-        """From what is given to the ids of what was done."""
-        parts = (
+        """From what is given to the ids of what was done, step by step."""
+        groups = (
             root
             | "List what there is to do" >> beam.Create(list(self._given))
             | "Take it" >> beam.FlatMap(_taken)
         )
         if self._witness is not None:
-            parts = parts | "What is to be done" >> beam.FlatMap(_admitted, self._witness)
+            groups = groups | "What is to be done" >> beam.FlatMap(_admitted, self._witness)
+        if len(self._steps) == 1:
+            return groups | _Do(self._steps[0].work)
+        of = {part.folder: n for n, step in enumerate(self._steps) for part in step.parts}
+        branches = groups | "Step by step" >> beam.Partition(_step, len(self._steps), of)
+        return tuple(
+            branch | f"{n}. {step.label}" >> _Do(step.work)
+            for n, (step, branch) in enumerate(zip(self._steps, branches, strict=True), start=1)
+        )
+
+
+class _Do(beam.PTransform):
+    """Do groups of parts of one step."""
+
+    def __init__(self, work: Work | Handling) -> None:
+        super().__init__()
+        self._work = work
+
+    def expand(self, groups: Any) -> Any:
         if not callable(self._work):
             from pipelines.inference import ask  # brings in what no other step needs
 
-            return parts | "Singly" >> beam.FlatMap(list) | "Ask the model" >> ask(self._work)
-        return parts | "Do parts" >> beam.Map(_do, self._work)
+            return groups | "Ask the model" >> ask(self._work)
+        return groups | "Do parts" >> beam.Map(_do, self._work)
+
+
+def _step(group: Group, steps: int, of: Mapping[str, int]) -> int:
+    """Which step a group belongs to: each has folders of its own."""
+    del steps
+    return of[group[0].folder]
 
 
 def _taken(given: Lane | bytes) -> Iterable[Group]:

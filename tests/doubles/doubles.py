@@ -2,7 +2,9 @@
 
 import os
 import time
+import weakref
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +21,24 @@ class Slow(Model):
 
     def enhance(self, signals, *, sample_rate):
         time.sleep(len(signals) * float(os.environ.get("DOUBLES_SECONDS", "0")))
+        return [signal * self.gain for signal in signals]
+
+
+@dataclass(kw_only=True, eq=False)
+class Traced(Model):
+    """An enhancer that notes, whenever it is asked, how many of its kind are loaded here."""
+
+    task = "enhancement"
+    version = "1"
+    gain: float = 0.5
+    loaded: ClassVar = weakref.WeakSet()
+
+    def load(self):
+        self.loaded.add(self)
+
+    def enhance(self, signals, *, sample_rate):
+        with open(os.environ["DOUBLES_TRACE"], "a") as file:  # noqa: PTH123
+            file.write(f"{os.getpid()} {self.gain} {len(self.loaded)}\n")
         return [signal * self.gain for signal in signals]
 
 

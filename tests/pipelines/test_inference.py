@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import accelerators, predict, timings, transforms
 from pipelines.engines import ONE_THREAD, Engine
+from pipelines.records import Step
 from pipelines.shards import sidecars
 
 HOLD = """
@@ -37,6 +38,33 @@ def test_what_became_of_every_clip_is_counted_by_beam_and_said(corpora, doubles,
     )
     assert told, "the line is there"
     assert told[1] == ", ".join(f"{failed[reason]} {reason}" for reason in sorted(failed))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_models_are_asked_together_and_one_is_in_memory_at_a_time(
+    corpora, doubles, capsys, tmp_path, monkeypatch, workers
+):
+    monkeypatch.setenv("DOUBLES_TRACE", str(tmp_path / "trace"))
+    for number in range(12):
+        corpora.wav(f"{number:02}.wav", seed=number)
+    made = corpora.prepare(config={"shards": 6})
+    steps = []
+    for gain in (0.5, 0.25, 1.0):
+        asked = predict.handling(f"gain-{gain}", "doubles:Traced", "enhancement", {"gain": gain})
+        steps.append(Step("Predict", predict.plan(corpora.workspace, made.card, asked), asked))
+    assert transforms.run_all("Predict", steps, Engine(workers=workers)) == 18
+    assert all(sidecars.is_current(part) for step in steps for part in step.parts)
+    said = capsys.readouterr().err
+    for step in steps:
+        assert f"{step.work.model}: 12 clips · failed: none" in said
+    lines = [line.split() for line in (tmp_path / "trace").read_text().splitlines()]
+    assert 1 <= len({process for process, *_ in lines}) <= workers
+    for process in {process for process, *_ in lines}:
+        of = [(float(gain), int(alive)) for who, gain, alive in lines if who == process]
+        assert all(alive == 1 for _, alive in of), "the one before has gone"
+        assert [gain for gain, _ in of] == sorted(
+            [gain for gain, _ in of], key=[0.5, 0.25, 1.0].index
+        ), "step by step"
 
 
 def test_a_model_s_times_and_hardware_are_kept_apart(corpora, doubles):
@@ -103,10 +131,10 @@ def test_an_engine_that_tells_what_was_attempted_only_is_understood():
             load = DistributionResult(DistributionData(900, 1, 900, 900))
             return {
                 "counters": [attempted("clips", 7), attempted("failed/silent", 2)],
-                "distributions": [attempted("load_model_latency_milli_secs", load)],
+                "distributions": [attempted("load_milliseconds", load)],
             }
 
-    assert inference.told(Ended()) == "7 clips · failed: 2 silent · loaded in 0.9 s"
+    assert inference.told(Ended(), "m") == "7 clips · failed: 2 silent · loaded in 0.9 s"
 
 
 LATE = """
@@ -115,7 +143,7 @@ class Handling:
     device, model = "cpu", "late"
     def load(self):
         return lambda: __import__("torch").get_num_threads()
-ask = AskModel(Handling()).load_model()
+ask = AskModel(Handling()).load_model().get()
 print(ask())
 """
 

@@ -21,7 +21,10 @@ def names(groups: Iterator[lanes.Group]) -> list[str]:
 
 
 def test_a_worker_does_its_own_lane_and_then_what_others_have_not_begun() -> None:
-    with lanes.laid([[group("a"), group("d")], [group("b"), group("c"), group("e")]]) as (one, two):
+    with lanes.laid([[[group("a"), group("d")], [group("b"), group("c"), group("e")]]]) as (
+        one,
+        two,
+    ):
         slow = lanes.taken(two)
         assert names(iter([next(slow)])) == ["b"]
         assert names(lanes.taken(one)) == ["a", "d", "e", "c"]  # from the other lane's end
@@ -31,16 +34,26 @@ def test_a_worker_does_its_own_lane_and_then_what_others_have_not_begun() -> Non
 
 
 def test_nothing_is_taken_before_it_is_asked_for() -> None:
-    with lanes.laid([[group("a")], [group("b")]]) as (one, two):
+    with lanes.laid([[[group("a")], [group("b")]]]) as (one, two):
         waiting = lanes.taken(one)
         assert names(lanes.taken(two)) == ["b", "a"]
         assert names(waiting) == []
 
 
+def test_a_worker_helps_with_a_step_before_it_goes_on_to_the_next() -> None:
+    first = [[group("a")], [group("b"), group("c"), group("d")]]
+    second = [[group("p"), group("q")], [group("r")]]
+    with lanes.laid([first, second]) as (one, two):
+        slow, quick = lanes.taken(two), lanes.taken(one)
+        assert names(iter([next(slow)])) == ["b"]
+        assert names(quick) == ["a", "d", "c", "p", "q", "r"]
+        assert names(slow) == []
+
+
 def test_many_at_once_take_every_part_once() -> None:
     stems = [[f"{lane}-{n}" for n in range(40)] for lane in range(8)]
     found: list[str] = []
-    with lanes.laid([[group(stem) for stem in lane] for lane in stems]) as laid:
+    with lanes.laid([[[group(stem) for stem in lane] for lane in stems]]) as laid:
         workers = [
             threading.Thread(target=lambda lane=lane: found.extend(names(lanes.taken(lane))))
             for lane in laid

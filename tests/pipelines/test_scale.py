@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import lanes, prepare, transforms
-from pipelines.records import Entry
+from pipelines.records import Entry, Step
 from pipelines.shards.packing import Cutting
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def planned(clips: int) -> dict[str, float]:
     )
     job = prepare.Preparing("/nowhere", "corpus", entries)
     parts = prepare.plan("set", "/nowhere/set", job, Cutting())
-    shared = transforms._lanes(parts, prepare.make_shard, WORKERS)
+    (shared,) = transforms._lanes([Step("Prepare", parts, prepare.make_shard)], WORKERS)
     of_workers = [[part for group in lane for part in group] for lane in shared]
     loads = [sum(part.seconds for part in lane) for lane in of_workers]
     return {

@@ -189,4 +189,4 @@ def test_a_little_work_needs_no_worker_processes_unless_asked_for(
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     parts = [Part(str(tmp_path), f"part-{n}", "these", 1, audio, "") for n in range(2)]
-    assert transforms._fitting(parts, print, engines.engine("local", asked)).workers == expected
+    assert transforms._fitting(parts, "cpu", engines.engine("local", asked)).workers == expected
