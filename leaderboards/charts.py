@@ -285,6 +285,11 @@ def styled(chart: Spec, config: Spec) -> Spec:
     return {**chart, "background": "transparent", "config": {**config, **LOOK}}
 
 
+def start() -> None:
+    """Have whatever draws at hand: its first drawing takes a second, the next ones a tenth."""
+    vl_convert.vegalite_to_svg({"data": {"values": []}, "mark": "point"}, allowed_base_urls=[])
+
+
 def drawn(chart: Spec) -> str:
     """The drawing; the page's style decides its font, and its place how wide it is."""
     svg = str(vl_convert.vegalite_to_svg(chart, allowed_base_urls=[]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,7 @@ MADE = "made.json"  # beside a page: what it was made from
 FETCHED = "fetched"  # folder of the workspace for files from a tracking store
 DRAWN_BY = ("jinja2", "vl-convert-python")
 INDEX = "index.html"
+LONG = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,8 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine, asked: Asked) -
     """
     tracker = asked.tracker(suite.name, workspace)
     judging = Judging.of(asked, gates.of_suite(suite), tracker)
-    outcome = step.evaluate(suite, workspace, engine)
+    with _ready_to_draw():
+        outcome = step.evaluate(suite, workspace, engine)
     terminal.show(outcome.board)
     with stores.alone(workspace.root, waiting=progress.wait):  # else two would log it twice
         publishing = Publishing(suite, workspace, outcome, tracker, asked.with_audio)
@@ -210,6 +214,25 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine, asked: Asked) -
         _say_page(page)
         _, when = publishing.logged(page)
     judging.judge(outcome.board, when or None, outcome.over_tolerance())
+
+
+@contextmanager
+def _ready_to_draw() -> Iterator[None]:
+    """Work that takes longer than LONG is mostly its workers': meanwhile, start what draws."""
+
+    def start() -> None:
+        from leaderboards import charts  # a board that stands already needs none of it
+
+        charts.start()
+
+    timer = threading.Timer(LONG, start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def show(suite: Suite, workspace: Workspace, asked: Asked) -> None:
