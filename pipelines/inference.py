@@ -166,7 +166,7 @@ def told(result: Any, model: str) -> str:
     words = [f"{counts['clips']} clips", f"failed: {', '.join(failed) or 'none'}"]
     if counts.get("cut"):
         words.append(f"{counts['cut']} of them heard in stretches, for their length")
-    if counts.get("wall_milliseconds"):
+    if counts.get("audio_milliseconds") and counts.get("wall_milliseconds"):
         speed = counts["audio_milliseconds"] / counts["wall_milliseconds"]
         words.append(f"{speed:.1f} × real time")
     words += [f"loaded in {loads[LOADED].max / 1e3:.1f} s"] if LOADED in loads else []

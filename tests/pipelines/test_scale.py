@@ -70,7 +70,7 @@ def apart(clips: int) -> dict[str, float]:
 
 def check(found: dict[str, float], clips: int) -> None:
     assert found["clips"] == clips
-    assert found["shards"] == max(16, clips // 1_000)
+    assert found["shards"] == max(32, clips // 1_000)
     assert found["spread"] <= found["dearest"]  # longest first: no lane waits for two shards
     assert found["elements"] < 100 * clips  # bytes that go through Beam
     assert found["grown"] < BYTES * clips
