@@ -26,7 +26,7 @@ MADE = "made.json"  # beside a page: what it was made from
 FETCHED = "fetched"  # folder of the workspace for files from a tracking store
 DRAWN_BY = ("jinja2", "vl-convert-python")
 INDEX = "index.html"
-LONG = 10.0  # seconds
+LONG = 10.0  # seconds that an evaluation takes before what draws is started beside it
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def evaluate(suite: Suite, workspace: Workspace, engine: Engine, asked: Asked) -
 
 @contextmanager
 def _ready_to_draw() -> Iterator[None]:
-    """Work that takes longer than LONG is mostly its workers': meanwhile, start what draws."""
+    """Around work: what draws is started beside it, once it takes longer than LONG."""
 
     def start() -> None:
         from leaderboards import charts  # a board that stands already needs none of it

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from leaderboards import charts
 from leaderboards.tracking import Tracker
+from pipelines import boarding
 
 CELLS = 4
 
@@ -189,3 +191,12 @@ def refused_board(realear):
         return words(ended)
 
     return run
+
+
+@pytest.mark.parametrize(("long", "times"), [(0.0, 1), (60.0, 0)])
+def test_what_draws_is_started_beside_work_that_takes_long(again, monkeypatch, long, times):
+    started = []
+    monkeypatch.setattr(boarding, "LONG", long)
+    monkeypatch.setattr(charts, "start", lambda: started.append(long))
+    assert again("--tracking", "none").code == 0
+    assert len(started) == times

@@ -111,30 +111,48 @@ def test_a_planted_link_is_not_followed(tmp_path):
         accelerators.claim(1, str(tmp_path))
 
 
-def test_an_engine_that_tells_what_was_attempted_only_is_understood():
+def ended(**counts):
+    """A job as Spark's job server tells of it: what was attempted only."""
     from apache_beam.metrics.cells import DistributionData, DistributionResult
     from apache_beam.metrics.execution import MetricKey, MetricResult
     from apache_beam.metrics.metricbase import MetricName
-
-    from pipelines import inference
 
     def attempted(name: str, value: object) -> MetricResult:
         return MetricResult(MetricKey("step", MetricName("realear/m", name)), None, value)
 
     class Ended:
-        """A job as Spark's job server tells of it."""
-
         def metrics(self):
             return self
 
         def query(self):
             load = DistributionResult(DistributionData(900, 1, 900, 900))
             return {
-                "counters": [attempted("clips", 7), attempted("failed/silent", 2)],
+                "counters": [attempted(name, count) for name, count in counts.items()],
                 "distributions": [attempted("load_milliseconds", load)],
             }
 
-    assert inference.told(Ended(), "m") == "7 clips · failed: 2 silent · loaded in 0.9 s"
+    return Ended()
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"clips": 7, "failed/silent": 2}, "7 clips · failed: 2 silent · loaded in 0.9 s"),
+        (
+            {"clips": 7, "audio_milliseconds": 9_000, "wall_milliseconds": 2_000},
+            "7 clips · failed: none · 4.5 × real time · loaded in 0.9 s",
+        ),
+        (  # nothing was answered, so that there is no speed
+            {"clips": 2, "failed/silent": 2, "audio_milliseconds": 0, "wall_milliseconds": 40},
+            "2 clips · failed: 2 silent · loaded in 0.9 s",
+        ),
+        ({}, ""),
+    ],
+)
+def test_what_a_model_came_to_is_told(counts, said):
+    from pipelines import inference
+
+    assert inference.told(ended(**counts), "m") == said
 
 
 LATE = """

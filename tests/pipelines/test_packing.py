@@ -66,7 +66,8 @@ def test_the_order_that_clips_come_in_does_not_matter(keys, random, shards):
 
 
 @pytest.mark.parametrize(
-    ("clips", "shards"), [(0, 0), (1, 1), (7, 1), (8, 2), (128, 32), (10_000, 32), (40_000, 40)]
+    ("clips", "shards"),
+    [(0, 0), (1, 1), (7, 1), (8, 2), (64, 16), (128, 32), (10_000, 32), (40_000, 40)],
 )
 def test_shards_by_default(clips, shards):
     assert len(cut(items(str(n) for n in range(clips)), Cutting())) == shards
