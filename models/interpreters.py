@@ -158,4 +158,4 @@ class TrainedL2i(Interpreter):
         found = self._network(hidden, lengths)
         above = self._config()["threshold"] if self.threshold is None else self.threshold
         gates = (self._network.relevance(found.pooled, classes) > above).float()
-        return self._network.masks(found.activations, gates, heard)
+        return self._network.masks(found.activations, gates, heard, classes)

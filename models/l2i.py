@@ -3,8 +3,8 @@
 Spectra are sums of components, learnt by NMF; how strong each component is at each time is told
 from a classifier's layers, and a linear head says the class from these activations alone. The
 components that speak for a class are what is kept of a clip, as their share in every cell. That it
-is kept only where the clip is loud enough, by three numbers that are learnt, is ours: a component
-fills quiet cells as well as loud ones.
+is kept only where the clip is loud enough is ours: a component fills quiet cells as well as loud
+ones. How loud, is learnt for each class and component.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SMALL: dict[str, int] = {"components": 64, "dim": 96}
 QUIET = (
     0.05  # magnitude of a cell, at full scale 1, that log(1 + magnitude / QUIET) tells from none
 )
+STEEP, LEAST, MORE = 1.0, 2.0, 0.3  # of the sigmoid over a cell's loudness, before it is learnt
 TINY = 1e-6
 ITERATIONS = 200  # of the multiplicative updates
 
@@ -78,7 +79,8 @@ class L2i(nn.Module):
         self.out = nn.Conv1d(dim, components, 3, padding=1)
         self.attention = nn.Conv1d(components, 1, 1)
         self.head = nn.Linear(components, classes, bias=False)
-        self.audible = nn.Parameter(torch.tensor([1.0, 2.0, 0.3]))
+        self.steep, self.more = (nn.Parameter(torch.tensor(value)) for value in (STEEP, MORE))
+        self.least = nn.Parameter(torch.full((classes, components), LEAST))
         self.sampler = Sampler(mels)
 
     def forward(self, hidden: Sequence[Tensor], lengths: Tensor) -> Interpreted:
@@ -119,11 +121,16 @@ class L2i(nn.Module):
         kept, every = torch.stack([heard * gates[:, None], heard]) @ self.dictionary.T
         return kept / (every + TINY), every
 
-    def masks(self, activations: Tensor, gates: Tensor, loudness: Tensor) -> Tensor:
-        """(batch, frames, frequencies), 0 to 1: shares, where a clip's `loudness` is above a least
-        one and what the components tell.
+    def masks(
+        self, activations: Tensor, gates: Tensor, loudness: Tensor, classes: Tensor
+    ) -> Tensor:
+        """(batch, frames, frequencies), 0 to 1: shares, where a clip's `loudness` is above what its
+        components there, for one of the `classes` (batch,) each, and all that they tell, ask for.
         """
-        share, told = self.share(activations, gates)
-        steep, least, more = self.audible
-        above = loudness - least - more * told
-        return share * torch.sigmoid(nn.functional.softplus(steep) * above)
+        heard = activations.transpose(1, 2)
+        weighed = heard * self.least[classes][:, None]
+        kept, every, asked = (
+            torch.stack([heard * gates[:, None], heard, weighed]) @ self.dictionary.T
+        )
+        above = loudness - asked / (every + TINY) - self.more * every
+        return kept / (every + TINY) * torch.sigmoid(nn.functional.softplus(self.steep) * above)

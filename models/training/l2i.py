@@ -42,7 +42,7 @@ class L2iTraining(MaskTraining):
             + weights["reconstruction"] * off
             + weights["sparsity"] * found.activations.mean()
         )
-        return self.network.masks(found.activations, gates, heard), more
+        return self.network.masks(found.activations, gates, heard, asked.classes), more
 
     def _gates(self, relevance: Tensor) -> Tensor:
         off = relevance - self.weights["threshold"]

@@ -170,11 +170,34 @@ def test_what_is_kept_is_the_share_of_components_where_a_clip_is_loud_enough():
     np.testing.assert_allclose(found, kept / total, atol=1e-4)
     np.testing.assert_allclose(told, total, rtol=1e-4)
     loud, silent = torch.full((1, 9, 257), 1e3), torch.zeros(1, 9, 257)
+    of = torch.tensor([1])
     with torch.no_grad():
-        network.audible.copy_(torch.tensor([3.0, 5.0, 0.5]))
-        np.testing.assert_allclose(network.masks(activations, gates, loud)[0], found, atol=1e-5)
-        assert network.masks(activations, gates, silent).max() < 1e-5
-        assert not network.masks(activations, torch.zeros(1, 5), loud).any()
+        network.steep.fill_(3.0)
+        network.least.fill_(5.0)
+        np.testing.assert_allclose(network.masks(activations, gates, loud, of)[0], found, atol=1e-5)
+        assert network.masks(activations, gates, silent, of).max() < 1e-5
+        assert not network.masks(activations, torch.zeros(1, 5), loud, of).any()
+
+
+def test_how_loud_a_cell_must_be_is_learnt_for_each_class_and_component():
+    """Two components side by side: what one asks for matters where it sounds, to its class."""
+    network = L2i(**SHAPE, **{**L2I, "components": 2})
+    apart = torch.zeros(257, 2)
+    apart[:100, 0], apart[100:, 1] = 1.0, 1.0
+    activations, gates = torch.ones(1, 2, 3), torch.ones(1, 2)
+    heard = torch.full((1, 3, 257), 4.0)
+
+    def mask(of: int) -> torch.Tensor:
+        return network.masks(activations, gates, heard, torch.tensor([of]))[0]
+
+    with torch.no_grad():
+        network.dictionary.copy_(apart)
+        before = [mask(of) for of in (0, 1)]
+        network.least[1, 1] += 2.0
+        after = [mask(of) for of in (0, 1)]
+    torch.testing.assert_close(before[0], after[0])
+    torch.testing.assert_close(before[1][:, :100], after[1][:, :100])
+    assert (after[1][:, 100:] < before[1][:, 100:]).all()
 
 
 def test_relevance_is_what_a_component_adds_to_the_logit_of_the_class():
