@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import calibration as calibrations
 from models.base import Signal, check_rate
@@ -27,6 +28,18 @@ SILENT = 1e-6  # deviation, -120 dBFS: below it a signal is silent or constant
 UNKNOWN = float("nan")
 
 Pair = tuple[int, int]  # number of a clip, and of a source in it
+Heard = tuple[Signal, Signal, Signal]
+"""A mixture, an estimate, and what else the separator made of the mixture; see `others_of`."""
+
+
+def others_of(mixture: NDArray[Any], estimates: NDArray[Any]) -> NDArray[Any]:
+    """The sum of other sources' estimates, (sources, time), each as loud as explains the mixture
+    best: (time,), zeros where there are none or all are silent.
+    """
+    energies = np.einsum("st,st->s", estimates, estimates)
+    alike = estimates @ mixture
+    gains = np.divide(alike, energies, out=np.zeros_like(alike), where=energies > 0)
+    return np.asarray(gains @ estimates, dtype=mixture.dtype)
 
 
 @dataclass(kw_only=True)
@@ -37,6 +50,7 @@ class Judge(Trained):
     version: ClassVar[str] = "1"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch")
     judges: ClassVar[bool] = True
+    hears_others: ClassVar[bool] = False
     padding = "exact"
     fewest: ClassVar[int]
     """Samples below which nothing can be said."""
@@ -78,8 +92,9 @@ class Judge(Trained):
         pairs = self._judgeable(clips)
         found: dict[str, Any] = {}
         if pairs:
-            guesses = self.guess([(clips[n][0], clips[n][1][s]) for n, s in pairs])
-            found = dict(calibrated.judgements(guesses))
+            heard = [_heard(*clips[n], s) for n, s in pairs]
+            alone = np.array([not others.any() for *_, others in heard])
+            found = calibrated.judgements(self.guess(heard), alone)
         names = calibrated.names
         answers = [{name: [UNKNOWN] * len(clip[1]) for name in names} for clip in clips]
         for name in found:
@@ -87,13 +102,15 @@ class Judge(Trained):
                 answers[number][name][source] = float(value)
         return answers
 
-    def guess(self, pairs: Sequence[tuple[Signal, Signal]]) -> calibrations.Guesses:
-        """Raw guesses of (mixture, estimate) pairs of one length each, sounding and long enough."""
+    def guess(self, heard: Sequence[Heard]) -> calibrations.Guesses:
+        """Raw guesses of estimates, of one length with what they come with, sounding and long
+        enough.
+        """
         self.load()
-        order = sorted(range(len(pairs)), key=lambda number: len(pairs[number][0]))
-        rows: list[Any] = [None] * len(pairs)
-        for batch in self._batches(order, [len(mixture) for mixture, _ in pairs]):
-            found = self._guessed([pairs[number] for number in batch])
+        order = sorted(range(len(heard)), key=lambda number: len(heard[number][0]))
+        rows: list[Any] = [None] * len(heard)
+        for batch in self._batches(order, [len(mixture) for mixture, *_ in heard]):
+            found = self._guessed([heard[number] for number in batch])
             for number, row in zip(batch, found, strict=True):
                 rows[number] = row
         return self._gathered(np.array(rows, dtype=np.float64))
@@ -110,21 +127,21 @@ class Judge(Trained):
         if batch:
             yield batch
 
-    def _guessed(self, pairs: Sequence[tuple[Signal, Signal]]) -> Any:
+    def _guessed(self, heard: Sequence[Heard]) -> Any:
         import torch
 
-        lengths = [len(mixture) for mixture, _ in pairs]
-        both = np.zeros((2, len(pairs), max(lengths)), np.float32)
-        for number, pair in enumerate(pairs):
-            for signals, signal in zip(both, pair, strict=True):
-                signals[number, : len(signal)] = signal
-        mixtures, estimates = torch.from_numpy(both).to(self.device)
+        lengths = [len(mixture) for mixture, *_ in heard]
+        sounds = np.zeros((3, len(heard), max(lengths)), np.float32)
+        for number, signals in enumerate(heard):
+            for rows, signal in zip(sounds, signals, strict=True):
+                rows[number, : len(signal)] = signal
+        placed = torch.from_numpy(sounds).to(self.device)
         with torch.inference_mode(), self._autocast():
-            told = self._told(mixtures, estimates, torch.tensor(lengths, device=self.device))
+            told = self._told(placed, torch.tensor(lengths, device=self.device))
         return told.float().cpu().numpy()
 
-    def _told(self, mixtures: torch.Tensor, estimates: torch.Tensor, lengths: torch.Tensor) -> Any:
-        """(batch, figures): what the network says of each pair, the dB first."""
+    def _told(self, sounds: torch.Tensor, lengths: torch.Tensor) -> Any:
+        """(batch, figures): what the network says of (3, batch, time) signals, the dB first."""
         raise NotImplementedError
 
     def _gathered(self, rows: Any) -> calibrations.Guesses:
@@ -168,17 +185,19 @@ class Judge(Trained):
 class BlindEstimator(Judge):
     """Our own estimator: how much of an estimate is error, cell by cell of its spectrum.
 
-    For any number of sources, each judged by itself; at the rate it was trained at. See
-    `models.blind_networks.Spectral` and `models.calibration`.
+    For any number of sources, each judged beside all the others, whatever their order; at the rate
+    it was trained at. See `models.blind_networks.Spectral` and `models.calibration`.
     """
 
+    version = "2"
     architecture = "Spectral"
+    hears_others = True
     fewest = 800
 
-    def _told(self, mixtures: torch.Tensor, estimates: torch.Tensor, lengths: torch.Tensor) -> Any:
+    def _told(self, sounds: torch.Tensor, lengths: torch.Tensor) -> Any:
         import torch
 
-        found = self._network(mixtures, estimates, lengths)
+        found = self._network(*sounds, lengths)
         figures = torch.stack([found.si_snr, torch.exp(found.log_scale)], dim=1)
         return torch.cat([figures, found.statistics, found.pooled], dim=1)
 
@@ -193,11 +212,17 @@ class PublishedEstimator(Judge):
     architecture = "Published"
     fewest = 65
 
-    def _told(self, mixtures: torch.Tensor, estimates: torch.Tensor, lengths: torch.Tensor) -> Any:
+    def _told(self, sounds: torch.Tensor, lengths: torch.Tensor) -> Any:
+        mixtures, estimates, _ = sounds
         return self._network(mixtures, estimates, lengths)[:, None]
 
     def _gathered(self, rows: Any) -> calibrations.Guesses:
         return calibrations.Guesses(rows[:, 0])
+
+
+def _heard(mixture: Signal, estimates: Signal, source: int) -> Heard:
+    others = np.delete(estimates, source, axis=0)
+    return mixture, estimates[source], others_of(mixture, others)
 
 
 def _checked(mixture: Signal, estimates: Signal) -> tuple[Signal, Signal]:

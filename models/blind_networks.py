@@ -2,7 +2,8 @@
 
 `Spectral` is ours, `Published` that of REAL-M. Both take (batch, time) float32 signals with zeros
 behind their ends and `lengths`, (batch,) int64, in samples; neither knows who else is in the batch,
-how loud anything is, or which way up.
+how loud anything is, or which way up. Ours hears what the separator made of the other sources, too,
+which says whose voice an estimate is meant to be; zeros where it made nothing of them.
 """
 
 from __future__ import annotations
@@ -26,16 +27,15 @@ class Spectra:
     """A batch in time and frequency.
 
     Attributes:
-        mixture, estimate: (batch, frames, bins) complex; bins are even in number: the constant is
-            left out. Each clip's mixture has a mean power of 1 a bin; the estimate is brought to
-            the gain at which it explains the mixture best (least squares).
-        coherence: (batch,) 0 to 1, share of the mixture that the estimate explains.
+        mixture, estimate, others: (batch, frames, bins) complex; bins are even in number: the
+            constant is left out. Each clip's mixture has a mean power of 1 a bin; estimate and
+            others are brought to the gain at which each explains the mixture best (least squares).
         heard: (batch, frames) 1 where a frame holds samples of the clip, else 0.
     """
 
     mixture: Tensor
     estimate: Tensor
-    coherence: Tensor
+    others: Tensor
     heard: Tensor
 
 
@@ -65,19 +65,22 @@ class Analysis(nn.Module):
         places = torch.arange(frames, device=lengths.device)
         return (places < self.frames(lengths)[:, None]).float()
 
-    def forward(self, mixtures: Tensor, estimates: Tensor, lengths: Tensor) -> Spectra:
+    def forward(
+        self, mixtures: Tensor, estimates: Tensor, others: Tensor, lengths: Tensor
+    ) -> Spectra:
         """See `Spectra`."""
-        mixture, estimate = self.transform(mixtures), self.transform(estimates)
+        mixture, estimate, rest = map(self.transform, (mixtures, estimates, others))
         heard = self.heard(lengths, mixture.shape[1])
         bins = heard.sum(1) * mixture.shape[2]
         level = torch.sqrt(power(mixture).sum((1, 2)) / bins + TINY)
-        own = power(estimate).sum((1, 2)) / bins
-        alike = product(estimate, mixture).sum((1, 2)) / bins / level
-        gain = alike / (own + TINY)  # of an estimate as it comes, to a mixture of level 1
-        coherence = (alike.square() / (own + TINY)).clamp(0, 1)
-        return Spectra(
-            mixture / level[:, None, None], gain[:, None, None] * estimate, coherence, heard
-        )
+        mixture = mixture / level[:, None, None]
+        return Spectra(mixture, _fitted(mixture, estimate), _fitted(mixture, rest), heard)
+
+
+def _fitted(mixture: Tensor, part: Tensor) -> Tensor:
+    """A part at the gain at which it explains the mixture best."""
+    energy = power(part).sum((1, 2), keepdim=True)
+    return product(part, mixture).sum((1, 2), keepdim=True) / (energy + TINY) * part
 
 
 def power(spectrum: Tensor) -> Tensor:
@@ -95,22 +98,66 @@ def decibels(energy: Tensor) -> Tensor:
     return 10 * torch.log10(energy + 10 ** (-DEPTH_DB / 10))
 
 
+MAPS = 11
+
+
 def maps(spectra: Spectra) -> Tensor:
-    """(batch, 5, bins, frames): levels of mixture, estimate and what the estimate leaves of the
-    mixture, how far the estimate's phase follows the mixture's, and the frequency.
+    """(batch, 11, bins, frames): levels of mixture, estimate and others, of what the estimate, the
+    others and both leave of the mixture; how far phases agree: of estimate and others with the
+    mixture, with each other, and of the estimate with what the others leave; the frequency.
     """
-    mixture, estimate = spectra.mixture, spectra.estimate
-    mixed, parted = power(mixture), power(estimate)
-    own = parted.sum((1, 2)) / (spectra.heard.sum(1) * mixture.shape[2])
+    mixture, estimate, others = spectra.mixture, spectra.estimate, spectra.others
+    left, own = mixture - estimate, mixture - others
+    mixed, parted, rest, besides = map(power, (mixture, estimate, others, own))
+    loud = parted.sum((1, 2)) / (spectra.heard.sum(1) * mixture.shape[2])
     levels = [
-        decibels(mixed),
-        decibels(parted / (own + TINY)[:, None, None]),
-        decibels(power(mixture - estimate)),
+        mixed,
+        parted / (loud + TINY)[:, None, None],
+        rest,
+        power(left),
+        besides,
+        power(left - others),
     ]
-    follows = product(estimate, mixture) / torch.sqrt(mixed * parted + 1e-12)
-    place = torch.linspace(-1, 1, mixture.shape[2], device=mixture.device).expand_as(follows)
-    found = torch.stack([*(0.05 * (level + 20) for level in levels), follows, place], dim=1)
+    agreements = [
+        product(estimate, mixture) / torch.sqrt(mixed * parted + 1e-12),
+        product(others, mixture) / torch.sqrt(mixed * rest + 1e-12),
+        product(estimate, others) / torch.sqrt(parted * rest + 1e-12),
+        product(estimate, own) / torch.sqrt(parted * besides + 1e-12),
+    ]
+    place = torch.linspace(-1, 1, mixture.shape[2], device=mixture.device).expand_as(mixed)
+    found = torch.stack(
+        [*(0.05 * (decibels(level) + 20) for level in levels), *agreements, place], dim=1
+    )
     return (found * spectra.heard[:, None, :, None]).transpose(2, 3)
+
+
+RATIOS = 6
+
+
+def ratios(spectra: Spectra) -> Tensor:
+    """(batch, 6) how alike whole signals are, in dB / 10: the share of one that another explains
+    over the share that it does not. Estimate and mixture; estimate and what the others leave of the
+    mixture, which is its SI-SNR if they are perfect; estimate and others; others and mixture;
+    others and what the estimate leaves; the mixture and both together.
+    """
+    mixture, estimate, others = spectra.mixture, spectra.estimate, spectra.others
+    left, own = mixture - estimate, mixture - others
+    explained = power(left - others).sum((1, 2)) / (power(mixture).sum((1, 2)) + TINY)
+    alike = [
+        _alike(estimate, mixture),
+        _alike(estimate, own),
+        _alike(estimate, others),
+        _alike(others, mixture),
+        _alike(others, left),
+        (1 - explained).clamp(0, 1),
+    ]
+    return 0.1 * _ratio(torch.stack(alike, dim=1))
+
+
+def _alike(first: Tensor, second: Tensor) -> Tensor:
+    """(batch,) the share, 0 to 1, of one signal's energy that another explains."""
+    energies = power(first).sum((1, 2)) * power(second).sum((1, 2))
+    return (product(first, second).sum((1, 2)).square() / (energies + TINY)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -137,11 +184,12 @@ class Judgement:
 class Spectral(nn.Module):
     """Tells how much of an estimate is error, band by band and moment by moment, and adds it up.
 
-    Five maps in time and frequency go through convolutions over some 400 ms, then dilated ones over
-    3 s. From these come the share of error in each cell of 16 bands and 32 ms; the ratio of the
-    energies that these shares make is the SI-SNR, to which what the whole clip sounds like adds a
-    correction. The output has no end in either direction. Nothing is divided by a statistic of the
-    batch once it is trained, and cells behind a clip's end count for nothing.
+    Eleven maps in time and frequency go through convolutions over some 400 ms, then, with how alike
+    whole signals are, dilated ones over 3 s. From these come the share of error in each cell of 16
+    bands and 32 ms; the ratio of the energies that these shares make is the SI-SNR, to which what
+    the whole clip sounds like adds a correction. The output has no end in either direction. Nothing
+    is divided by a statistic of the batch once it is trained, and cells behind a clip's end count
+    for nothing.
     """
 
     def __init__(self, sample_rate: int, width: int = 24, context: int = 96) -> None:
@@ -152,31 +200,36 @@ class Spectral(nn.Module):
             raise ValueError(f"expected 8000 or 16000 Hz, got {sample_rate}: resample first")
         first = (bins // BANDS // 4, 1)  # 2 at 8 kHz, 4 at 16 kHz: then bands are alike in number
         wide = (width, round(1.5 * width), 2 * width, round(2.5 * width))
-        self.one = _Layer(5, wide[0], (5, 3), first)
+        self.one = _Layer(MAPS, wide[0], (5, 3), first)
         self.two = _Layer(wide[0], wide[1], (3, 3), (2, 2))
         self.three = _Layer(wide[1], wide[2], (3, 3), (2, 1))
         self.four = _Layer(wide[2], wide[3], (3, 3), (2, 1))
         self.flat = nn.Conv1d(wide[3] * BANDS // 2, context, 1)
+        self.whole = nn.Linear(RATIOS, context)
         self.wider = nn.ModuleList(_Wider(context, 2**n) for n in range(4))
         self.near, self.far = nn.Conv2d(wide[2], 1, 1), nn.Conv1d(context, BANDS, 1)
-        told = 3 * context + 2 + 4 * STATISTICS
+        told = 3 * context + 1 + RATIOS + 4 * STATISTICS
         self.head = nn.Sequential(nn.Linear(told, 64), nn.ReLU(), nn.Linear(64, 2))
 
-    def forward(self, mixtures: Tensor, estimates: Tensor, lengths: Tensor) -> Judgement:
+    def forward(
+        self, mixtures: Tensor, estimates: Tensor, others: Tensor, lengths: Tensor
+    ) -> Judgement:
         """See `Judgement`."""
-        spectra = self.analysis(mixtures, estimates, lengths)
+        spectra = self.analysis(mixtures, estimates, others, lengths)
+        alike = ratios(spectra)
         heard, half = spectra.heard, spectra.heard[:, ::2]
         found = self.three(self.two(self.one(maps(spectra), heard), half), half)
-        context = self.flat(self.four(found, half).flatten(1, 2)) * half[:, None]
+        context = self.flat(self.four(found, half).flatten(1, 2)) + self.whole(alike)[:, :, None]
+        context = context * half[:, None]
         for layer in self.wider:
             context = layer(context, half)
         shares = (self.near(found)[:, 0] + self.far(context)).float()
         energy = cells(power(spectra.estimate))
         summed = _summed(shares, energy)
         pooled = _pooled(context.float(), half, energy.sum(1))
-        told = torch.stack([0.1 * summed, 0.1 * _ratio(spectra.coherence)], dim=1)
         plain = statistics(spectra)
-        delta, log_scale = self.head(torch.cat([pooled, told, plain], dim=1)).float().unbind(1)
+        told = torch.cat([pooled, 0.1 * summed[:, None], alike, plain], dim=1)
+        delta, log_scale = self.head(told).float().unbind(1)
         return Judgement(summed + 10 * delta, log_scale, shares, energy, pooled, plain)
 
 
@@ -225,9 +278,9 @@ def _summed(shares: Tensor, energy: Tensor) -> Tensor:
     return 10 * torch.log10((target + TINY) / (error + TINY))
 
 
-def _ratio(coherence: Tensor) -> Tensor:
-    """What the estimate explains of the mixture over what it does not, in dB."""
-    return 10 * torch.log10((coherence + 1e-4) / (1 - coherence + 1e-4))
+def _ratio(share: Tensor) -> Tensor:
+    """A share that is explained over the one that is not, in dB, within ±40."""
+    return 10 * torch.log10((share + 1e-4) / (1 - share + 1e-4))
 
 
 def _pooled(context: Tensor, heard: Tensor, energy: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ applied by numpy alone. Decibels throughout.
 - *Intervals*: split conformal prediction (Lei et al., JASA 2018), of 90 %: errors over the
   deviations that the network predicts, and their quantile.
 - *Outside*: how far a clip lies from the nearest that are known, in whitened features (k nearest
-  neighbours: Sun et al., ICML 2022), against the distance that 98 % of ordinary clips keep.
+  neighbours: Sun et al., ICML 2022), against the distance that 99 % of ordinary clips keep.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEVEL = 0.9  # of the intervals
-ORDINARY = 0.98  # share of ordinary clips within the distance that counts as known
+ORDINARY = 0.99  # share of ordinary clips within the distance that counts as known
 KNOTS = 33  # at most, each the mean of
 FEWEST = 10  # clips or more
 NEIGHBOURS = 8
@@ -31,6 +31,7 @@ MOST_KNOWN = 2_000  # clips that others are compared with
 KEPT = 0.995  # of the features' variance
 BIN_DB, LOWEST_DB, HIGHEST_DB = 5.0, -5.0, 20.0  # bins of the truth in a card
 AT_AN_END = 0.05  # dB from an end of a network's range: a guess is saturated
+ALONE = "alone"  # what a calibration without the others is called at rest
 TINY = 1e-9
 
 
@@ -73,12 +74,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Raw guesses made honest: `raw` and `corrected` are knots, `quantile` deviations make 90 %."""
+    """Raw guesses made honest: `raw` and `corrected` are knots, `quantile` deviations make 90 %.
+
+    `alone`: of estimates that were heard without the others of their mixtures, which a judge knows
+    less about; None of a judge that never hears the others.
+    """
 
     raw: Array
     corrected: Array
     quantile: float
     known: Known | None = None
+    alone: Calibration | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,8 +97,19 @@ class Calibration:
         beyond = np.minimum(raw - self.raw[0], 0) + np.maximum(raw - self.raw[-1], 0)
         return np.asarray(inner + beyond)
 
-    def judgements(self, guesses: Guesses) -> dict[str, Array]:
-        """si_snr, lower, upper and, where features are compared, outside; (n,) each."""
+    def judgements(
+        self, guesses: Guesses, alone: NDArray[np.bool_] | None = None
+    ) -> dict[str, Array]:
+        """si_snr, lower, upper and, where features are compared, outside; (n,) each. `alone`: which
+        estimates, (n,), were heard without others; None for none.
+        """
+        found = self._judged(guesses)
+        if alone is None or self.alone is None or not alone.any():
+            return found
+        without = self.alone._judged(guesses)
+        return {name: np.where(alone, without[name], values) for name, values in found.items()}
+
+    def _judged(self, guesses: Guesses) -> dict[str, Array]:
         middle = self.correct(guesses.si_snr)
         deviation = np.ones_like(middle) if guesses.deviation is None else guesses.deviation
         half = self.quantile * deviation
@@ -260,26 +277,38 @@ def _rounded(value: float | None) -> float | None:
 # At rest
 
 
-def stored(calibration: Calibration) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+def stored(calibration: Calibration) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """A calibration as JSON values, and its arrays by name (none where nothing is compared)."""
     values: dict[str, Any] = {
         "raw_db": [round(float(value), 4) for value in calibration.raw],
         "corrected_db": [round(float(value), 4) for value in calibration.corrected],
         "quantile": round(calibration.quantile, 5),
     }
-    known = calibration.known
-    if known is None:
-        return values, {}
-    values["threshold"] = round(known.threshold, 5)
-    arrays = {"known": known.features, "mean": known.mean, "whitening": known.whitening}
-    return values, {name: array.astype(np.float32) for name, array in arrays.items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    if calibration.known is not None:
+        known = calibration.known
+        values["threshold"] = round(known.threshold, 5)
+        # Whitened features are of the order of 1: half precision is off by a thousandth of that.
+        arrays = {
+            "known": known.features.astype(np.float16),
+            "mean": known.mean.astype(np.float32),
+            "whitening": known.whitening.astype(np.float32),
+        }
+    if calibration.alone is not None:
+        values[ALONE], more = stored(calibration.alone)
+        arrays |= {f"{ALONE}.{name}": array for name, array in more.items()}
+    return values, arrays
 
 
 def read(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Calibration:
     """What `stored` gave, again."""
     known = None
     if "threshold" in values:
-        exact = {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
+        exact = {n: np.asarray(arrays[n], np.float64) for n in ("known", "mean", "whitening")}
         known = Known(exact["known"], exact["mean"], exact["whitening"], float(values["threshold"]))
     raw, corrected = (np.array(values[name], float) for name in ("raw_db", "corrected_db"))
-    return Calibration(raw, corrected, float(values["quantile"]), known)
+    alone = None
+    if "raw_db" in values.get(ALONE, {}):
+        own = {n.removeprefix(f"{ALONE}."): array for n, array in arrays.items() if ALONE in n}
+        alone = read(values[ALONE], own)
+    return Calibration(raw, corrected, float(values["quantile"]), known, alone)

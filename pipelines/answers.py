@@ -92,8 +92,9 @@ class Separated(Asking):
         reference: what the SI-SNR is measured against: "heard", each talker as in the mixture (s1,
             s2…), or "dry", without the room (s1_dry…), as WHAMR! has it to dereverberate.
         spread_db: [low, high] from which each estimate draws the SI-SNR that it is blended to: with
-            the truth where it is worse, with the rest of the mixture where it is better. None
-            leaves all estimates as the separator made them.
+            the truth where it is worse, with the rest of the mixture where it is better; then each
+            source gets the estimate that the best order gives it. None leaves all estimates as the
+            separator made them.
         unblended: with spread_db, the share of mixtures and separators left as they are.
         seed: another seed draws anew.
     """

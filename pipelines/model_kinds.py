@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics import FailedPrediction, SignalItem, UndefinedMetric, si_snr
+from metrics import FailedPrediction, SignalItem, UndefinedMetric, pit_si_snr, si_snr
+from models.blind import others_of
 from pipelines import audio, batches, tasks
 from pipelines.answers import (
     Answer,
@@ -118,7 +119,8 @@ def _planned(recipe: Asked, clip: Row, key: str) -> dict[str, Any]:
 class SeparatedClips(ModelKind[Separated, Estimate]):
     """Estimates of separators with their true SI-SNR, for those who guess it from sound alone.
 
-    Beside the mixture and the `estimate` lies the `reference` that it was measured against.
+    Beside the mixture and the `estimate` lie the `reference` that it was measured against and the
+    `others`, what the separator made of everything else (`models.blind.others_of`).
     """
 
     options = Separated
@@ -217,39 +219,50 @@ def _wanted(recipe: Separated, clip: Row, fingerprint: str) -> tuple[float, ...]
 
 
 def _estimate(row: Estimate, clip: Clip, item: SignalItem) -> Sample:
-    """The estimate that belongs to a source, as long as the mixture, and its SI-SNR as stored."""
-    finished = [_finished(row, clip, item, n + 1) for n in range(len(item.estimates))]
-    stored, gain_db, value = finished[row.source - 1]
-    wanted = row.wanted_db[row.source - 1] if row.wanted_db else None
+    """The estimate that belongs to a source, as long as the mixture, its SI-SNR as stored, and what
+    else the separator made of the mixture.
+    """
+    count = len(item.estimates)
+    references = np.stack([clip.signal(row.role(n + 1)) for n in range(count)])
+    finished = [_finished(row, clip, item, reference, n) for n, reference in enumerate(references)]
+    estimates = np.stack([stored for stored, _ in finished]) / 32_768.0
+    # Blended with the rest of the mixture, an estimate may be more another talker's than its own.
+    order = _asked(lambda: pit_si_snr(references, estimates)[1])
+    values = _asked(lambda: np.atleast_1d(si_snr(references, estimates[list(order)])))
+    source = row.source - 1
+    own = order[source]
+    stored, gain_db = finished[own]
     said = {
-        "si_snr_db": f"{value:.4f}",
-        "mean_si_snr_db": f"{np.mean([one[2] for one in finished]):.4f}",
+        "si_snr_db": f"{values[source]:.4f}",
+        "mean_si_snr_db": f"{values.mean():.4f}",
         "source": f"s{row.source}",
         "reference": row.role(row.source),
         "separator": row.model,
         **({"estimate_gain_db": f"{gain_db:.2f}"} if gain_db else {}),
-        **({} if wanted is None else {"blended_to_db": f"{wanted:.3f}"}),
+        **({"blended_to_db": f"{row.wanted_db[own]:.3f}"} if row.wanted_db else {}),
+        **({"taken_from": f"s{own + 1}"} if own != source else {}),
     }
+    rest = others_of(clip.signal(), np.delete(estimates, own, axis=0))
     sounds = {
         HEARD: kept(clip, HEARD),
         "estimate": stored,
+        "others": _at_a_level(rest)[0],
         "reference": kept(clip, row.role(row.source)),
     }
     return _sample(row, clip, sounds, {**clip.row.labels, **said}, text=clip.row.text)
 
 
 def _finished(
-    row: Estimate, clip: Clip, item: SignalItem, source: int
-) -> tuple[NDArray[np.int16], float, float]:
-    """A source's estimate as stored, the gain (dB) that it took, and its SI-SNR."""
-    found, reference = item.estimates[source - 1], clip.signal(row.role(source))
+    row: Estimate, clip: Clip, item: SignalItem, reference: NDArray[np.float64], source: int
+) -> tuple[NDArray[np.int16], float]:
+    """A source's estimate as stored, and the gain (dB) that it took."""
+    found = item.estimates[source]
     estimate = np.zeros(len(reference))
     estimate[: len(found)] = found  # resampling may have cost a sample or two
     if row.wanted_db:
         rest = clip.signal() - reference
-        estimate = blends.at_si_snr(reference, estimate, rest, row.wanted_db[source - 1])
-    stored, gain_db = _at_a_level(estimate)
-    return stored, gain_db, _asked(lambda: float(si_snr(reference, stored / 32_768.0)))
+        estimate = blends.at_si_snr(reference, estimate, rest, row.wanted_db[source])
+    return _at_a_level(estimate)
 
 
 def _at_a_level(estimate: NDArray[np.float64]) -> tuple[NDArray[np.int16], float]:

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     import torch
     from lightning import LightningModule
 
-    from models.blind import Judge
+    from models.blind import Heard, Judge
     from pipelines.training import Settings
 
-ROLES = ("flac", "estimate.flac", "reference.flac")
+ROLES = ("flac", "estimate.flac", "reference.flac", "others.flac")
 FAINTEST = 1e-9  # mean square, -90 dBFS: a stretch of a fainter sound has no SI-SNR worth learning
 JUDGES = {"Spectral": "trained-quality", "Published": "real-m-network"}
 GUESSED = ("si_snr", "deviation", "features")
@@ -54,18 +55,24 @@ def _rate(made: Made) -> int:
     """The rate of a dataset; RealEarError unless it is one, and all its clips are estimates."""
     rows = read_rows(f"{made.folder}/{INDEX}")
     rates = {row.sample_rate for row in rows}
-    if len(rates) != 1 or not all(row.has("estimate") and row.has("reference") for row in rows):
+    if len(rates) != 1 or not all(map(_complete, rows)):
         raise RealEarError(
-            f"train: expected estimates with their references at one sample rate in "
+            f"train: expected estimates with their references and the others, at one rate, in "
             f"{made.card.name!r}, found {sorted(rates)} Hz: generate it with `kind: separated`"
         )
     return int(rates.pop())
 
 
+def _complete(row: Row) -> bool:
+    return all(row.has(role) for role in ("estimate", "reference", "others"))
+
+
 def stretch(
     sample: Mapping[str, bytes], settings: Settings, rng: random.Random | None
 ) -> tuple[torch.Tensor, ...] | None:
-    """A stretch of mixture, estimate and reference; None where one of them is silent in it."""
+    """A stretch of mixture, estimate, reference and others; None where one of the first three is
+    silent in it.
+    """
     import torch
 
     decoded = [audio.read_signal(sample[role]) for role in ROLES]
@@ -75,7 +82,7 @@ def stretch(
         sounds = np.pad(sounds, ((0, 0), (0, size - sounds.shape[1])))
     start = rng.randrange(sounds.shape[1] - size + 1) if rng else 0
     found = sounds[:, start : start + size].astype(np.float32)
-    if (found.var(axis=1) < FAINTEST).any():
+    if (found[:3].var(axis=1) < FAINTEST).any():
         return None
     return tuple(torch.from_numpy(one) for one in found)
 
@@ -84,26 +91,34 @@ def calibrated(folder: Path, held_out: Made) -> dict[str, Any]:
     """A trained judge's calibration on held-out estimates, for its card; arrays go into its folder.
 
     Half of the mixtures calibrate, the other half measure what that is worth, and the other way
-    round; what is stored was fitted on both.
+    round; what is stored was fitted on both. A judge that hears the others is calibrated without
+    them, too, under `alone`.
     """
     from models.registry import create
 
     rows = [row for row in read_rows(f"{held_out.folder}/{INDEX}") if row.labels]
     judge: Any = create(JUDGES[_architecture(folder)], checkpoint=str(folder), device="cpu")
     truth = np.array([float(row.labels["si_snr_db"]) for row in rows])
-    guesses = _guesses(judge, rows, held_out.folder)
     halves = half_of([row.pair or row.key for row in rows])
-    found = _crossed(guesses, truth, halves)
+    guesses = _guesses(judge, rows, held_out.folder)
     final = calibration.fit(guesses, truth, halves)
-    values, arrays = calibration.stored(final)
-    if arrays:
-        _write(folder / "calibration.safetensors", arrays)
+    ends = _ends(judge, final)
     groups = {
         "separator": [row.labels["separator"] for row in rows],
         "domain": [domain_of(row.labels) for row in rows],
     }
-    ends = _ends(judge, final)
-    return {**values, **calibration.card(found, truth, groups, ends)}
+    told = calibration.card(_crossed(guesses, truth, halves), truth, groups, ends)
+    alone: dict[str, Any] = {}
+    if judge.hears_others:
+        by_itself = _guesses(judge, rows, held_out.folder, alone=True)
+        final = replace(final, alone=calibration.fit(by_itself, truth, halves))
+        alone = calibration.figures(_crossed(by_itself, truth, halves), truth)
+    values, arrays = calibration.stored(final)
+    if arrays:
+        _write(folder / "calibration.safetensors", arrays)
+    if alone:
+        values["alone"] |= alone
+    return {**values, **told}
 
 
 def _architecture(folder: Path) -> str:
@@ -126,8 +141,14 @@ def domain_of(labels: Mapping[str, str]) -> str:
     return "noisy" if "noise" in labels else "clean"
 
 
-def _guesses(judge: Judge, rows: Sequence[Row], folder: str) -> calibration.Guesses:
-    parts = [judge.guess(pairs) for pairs in _pairs(rows, folder)]
+def _guesses(
+    judge: Judge, rows: Sequence[Row], folder: str, *, alone: bool = False
+) -> calibration.Guesses:
+    """Of every row; `alone`, as if there were no others."""
+    parts = [
+        judge.guess([(mix, one, (0 if alone else 1) * rest) for mix, one, rest in heard])
+        for heard in _heard(rows, folder)
+    ]
     return calibration.Guesses(**{name: _joined(parts, name) for name in GUESSED})
 
 
@@ -136,13 +157,17 @@ def _joined(parts: Sequence[calibration.Guesses], name: str) -> Any:
     return None if values[0] is None else np.concatenate(values)
 
 
-def _pairs(rows: Sequence[Row], folder: str) -> Iterator[list[tuple[Any, Any]]]:
-    """Mixtures and estimates, some at a time."""
+def _heard(rows: Sequence[Row], folder: str) -> Iterator[list[Heard]]:
+    """Mixtures, estimates and others, some at a time."""
     with closing(RandomReader(folder)) as reader:
         for start in range(0, len(rows), AT_ONCE):
             clips = [reader[row.key] for row in rows[start : start + AT_ONCE]]
             yield [
-                (clip.signal().astype(np.float32), clip.signal("estimate").astype(np.float32))
+                (
+                    clip.signal().astype(np.float32),
+                    clip.signal("estimate").astype(np.float32),
+                    clip.signal("others").astype(np.float32),
+                )
                 for clip in clips
             ]
 
@@ -178,7 +203,7 @@ def _ends(judge: Any, fitted: calibration.Calibration) -> tuple[float, float] | 
     return float(low), float(high)
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     from safetensors.numpy import save
 
     stores.write_bytes(str(path), save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))

@@ -25,13 +25,13 @@ from pipelines.shards.datasets import INDEX, RandomReader, read_rows
 
 RATE, SECONDS = 8_000, 2.5  # Hz; of each clip, the first
 EDGES = np.arange(-5.0, 20.1, 5.0)  # dB
-ROLES = ("audio", "estimate", "reference")
+ROLES = ("audio", "estimate", "reference", "others")
 
 
 @dataclass(frozen=True)
 class Data:
-    """Estimates in memory: (clips, 3, time) int16 (mixture, estimate, reference), their lengths in
-    samples, true SI-SNR in dB, separators, domains, and the mixtures that they are of.
+    """Estimates in memory: (clips, 4, time) int16 (mixture, estimate, reference, others), their
+    lengths in samples, true SI-SNR in dB, separators, domains, and the mixtures that they are of.
     """
 
     sounds: np.ndarray
@@ -117,7 +117,7 @@ def truth_of(sounds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """SI-SNR in dB of what is kept of each clip; NaN where there is none."""
     found = np.full(len(sounds), np.nan)
     for number, size in enumerate(lengths):
-        _, estimate, reference = sounds[number, :, :size].astype(np.float64)
+        _, estimate, reference, _ = sounds[number, :, :size].astype(np.float64)
         if estimate.any() and reference.any():
             found[number] = float(si_snr(reference, estimate))
     return found

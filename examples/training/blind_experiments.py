@@ -44,6 +44,7 @@ from scipy.stats import kendalltau
 
 import models
 from models import calibration
+from models.blind_networks import Published
 from models.training import quality
 from models.training.schedule import adam
 from pipelines.quality_training import half_of
@@ -131,9 +132,9 @@ def batches(data: Data, size: int) -> Iterator[quality.Batch]:
         for chosen in torch.randperm(len(numbers), device=DEVICE).split(BATCH):
             start = (torch.rand(len(chosen), device=DEVICE) * room[chosen]).long()
             heard = (start[:, None] + places).clamp(max=sounds.shape[2] - 1)
-            whole = sounds[chosen].gather(2, heard[:, None].expand(-1, 3, -1)).float()
-            whole = whole[(whole[:, 1:].var(dim=2) >= 1).all(1)] / 32_768
-            yield whole[:, 0], whole[:, 1], whole[:, 2]
+            whole = sounds[chosen].gather(2, heard[:, None].expand(-1, 4, -1)).float()
+            whole = whole[(whole[:, 1:3].var(dim=2) >= 1).all(1)] / 32_768
+            yield whole[:, 0], whole[:, 1], whole[:, 2], whole[:, 3]
 
 
 def spectral() -> quality.QualityTraining:
@@ -159,10 +160,15 @@ def guesses(network: Any, data: Data) -> calibration.Guesses:
     rows = []
     for start in range(0, len(data), 64):
         numbers = np.arange(start, min(start + 64, len(data)))
-        sounds = torch.from_numpy(data.sounds[numbers][:, :2].astype(np.float32) / 32_768)
-        lengths = torch.from_numpy(data.lengths[numbers])
+        sounds = torch.from_numpy(data.sounds[numbers].astype(np.float32) / 32_768)
+        mixtures, estimates, _, others = sounds.unbind(1)
+        heard = (
+            (mixtures, estimates)
+            if isinstance(network, Published)
+            else (mixtures, estimates, others)
+        )
         with torch.inference_mode():
-            found = network(sounds[:, 0], sounds[:, 1], lengths)
+            found = network(*heard, torch.from_numpy(data.lengths[numbers]))
         if isinstance(found, torch.Tensor):
             rows.append(found[:, None].numpy())
             continue
@@ -234,7 +240,8 @@ class Bench:
         """What a judge that comes with RealEar says, by its own calibration."""
         judge = models.create(name, device="cpu")
         judge.load()
-        return judge.calibrated().judgements(guesses(judge.network, test))
+        alone = np.array([not test.sounds[number][3].any() for number in range(len(test))])
+        return judge.calibrated().judgements(guesses(judge.network, test), alone)
 
 
 def known(bench: Bench) -> None:
@@ -243,7 +250,12 @@ def known(bench: Bench) -> None:
     """
     test, few = bench.test, bench.test.where(bench.test.stratified()[::4])
     ours = bench.shipped("blind-si-snr", test)
-    lines = [row("ours", ours, test), row("ours, every clip", ours, test, evenly=False)]
+    alone = bench.shipped("blind-si-snr", by_itself(test))
+    lines = [
+        row("ours", ours, test),
+        row("ours, every clip", ours, test, evenly=False),
+        row("ours, each estimate by itself", alone, test),
+    ]
     for name in ("blind-si-snr", "real-m-network"):
         lines.append(row(f"{name}, a quarter", bench.shipped(name, few), few, evenly=False))
     table("New voices, known separators", HEAD, lines)
@@ -260,6 +272,13 @@ def known(bench: Bench) -> None:
         some = {name: each[names == value] for name, each in ours.items()}
         lines.append(row(value, some, bench.test.where(names == value), evenly=False))
     table("Ours, by true SI-SNR in dB", HEAD, lines)
+
+
+def by_itself(data: Data) -> Data:
+    """The same estimates, without the others of their mixtures."""
+    sounds = np.array(data.sounds[np.arange(len(data))])
+    sounds[:, 3] = 0
+    return replace(data, sounds=sounds)
 
 
 def left_out(bench: Bench) -> None:
@@ -322,7 +341,8 @@ def split_by_frequency(data: Data) -> Data:
         mixture = sounds[number, 0, :size].astype(np.float64)
         edge = butter(8, random.uniform(600, 1_600), fs=RATE, output="sos")
         low = sosfiltfilt(edge, mixture)
-        sounds[number, 1, :size] = np.rint(low if random.uniform() < 0.5 else mixture - low)
+        parts = (low, mixture - low) if random.uniform() < 0.5 else (mixture - low, low)
+        sounds[number, 1, :size], sounds[number, 3, :size] = np.rint(parts)
     names = np.full(len(data), "frequency split")
     return replace(data, sounds=sounds, truth=truth_of(sounds, data.lengths), separators=names)
 

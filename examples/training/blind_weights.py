@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from blind_data import RATE, read
 from blind_experiments import BATCH, CROP, OURS, RATE_OF_LEARNING, learnt
 from safetensors.torch import save
@@ -25,7 +24,7 @@ from pipelines.make import Made
 from pipelines.quality_training import calibrated
 from pipelines.shards.datasets import read_card
 
-STEPS = 5_000
+STEPS = 4_000
 LIBRARIES = ("numpy", "torch")
 
 
@@ -73,5 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     main()

@@ -17,22 +17,46 @@ from models.training.separation import si_snr
 SMALL: dict[str, int] = {"width": 20, "context": 80}
 REMASKED = 0.25  # share of estimates that are made anew, by a mask
 SPOILT = 0.4  # share of estimates that are spoilt further
+LEFT = 0.5  # of those made anew: the others are what the mask leaves of the mixture
+SPOILT_OTHERS, BLENDED_OTHERS, ALONE = 0.2, 0.4, 0.15  # shares of the others
 CELLS = 1.0  # weight of the shares of error in the loss, against that of the SI-SNR
 FAINT = 1e-5  # of an estimate's energy: a cell below it has no share of error to learn
 TINY = 1e-10
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Mixtures, estimates and references, (batch, time) each."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Mixtures, estimates, references and others, (batch, time) each."""
 
 
 def varied(batch: Batch, remasked: float = REMASKED) -> Batch:
-    """A batch in other colours, a share of its estimates made anew, most spoilt or blended."""
-    mixtures, estimates, references = spoiling.coloured(list(batch))
+    """A batch in other colours, a share of its estimates made anew, most spoilt or blended.
+
+    The others, whose truth is the rest of the mixture, are varied likewise, by themselves: what a
+    mask left, spoilt, blended; some are taken away, as where one source alone was asked for.
+    """
+    mixtures, estimates, references, others = spoiling.coloured(list(batch))
+    rest = mixtures - references
     anew = spoiling.some(mixtures, remasked)
     estimates[anew] = spoiling.remasked(mixtures[anew], references[anew])
+    left = anew[spoiling.some(anew, LEFT)]
+    others[left] = mixtures[left] - estimates[left]
     some = spoiling.some(mixtures, SPOILT)
     estimates[some] = spoiling.spoilt(mixtures[some], estimates[some], references[some])
-    return mixtures, spoiling.blended(estimates, references), references
+    some = spoiling.some(mixtures, SPOILT_OTHERS)
+    others[some] = spoiling.spoilt(mixtures[some], others[some], rest[some])
+    others = spoiling.blended(others, rest, BLENDED_OTHERS)
+    others[spoiling.some(mixtures, ALONE)] = 0
+    return mixtures, spoiling.blended(estimates, references), references, others
+
+
+def told_apart(batch: Batch) -> Tensor:
+    """(batch,) whether an estimate is its own source's in the best order: who is asked which source
+    it is of, and hears the others, could not but take it for theirs. Without others all are.
+    """
+    mixtures, estimates, references, others = batch
+    rest = mixtures - references
+    straight = si_snr(references, estimates) + si_snr(rest, others)
+    crossed = si_snr(rest, estimates) + si_snr(references, others)
+    return (straight >= crossed) | (others.square().sum(1) < TINY)
 
 
 class QualityTraining(LightningModule):
@@ -59,14 +83,18 @@ class QualityTraining(LightningModule):
 
     def loss(self, batch: Batch) -> Tensor:
         """Negative log-likelihoods, of the SI-SNR in dB and of the cells' shares."""
-        mixtures, estimates, references = batch
+        mixtures, estimates, references, others = batch
         lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
-        found = self.network(mixtures, estimates, lengths)
+        found = self.network(mixtures, estimates, others, lengths)
         off = (found.si_snr - si_snr(references, estimates)).abs()
-        ratio = (off * torch.exp(-found.log_scale) + found.log_scale).mean()
-        return ratio + CELLS * self._cells(found, estimates, references)
+        weight = told_apart(batch).float()
+        ratio = weight * (off * torch.exp(-found.log_scale) + found.log_scale)
+        cells = self._cells(found, estimates, references, weight)
+        return ratio.sum() / weight.sum().clamp(1) + CELLS * cells
 
-    def _cells(self, found: networks.Judgement, estimates: Tensor, references: Tensor) -> Tensor:
+    def _cells(
+        self, found: networks.Judgement, estimates: Tensor, references: Tensor, clips: Tensor
+    ) -> Tensor:
         """How well the shares of error are told, in nats, louder cells weighing somewhat more."""
         energy = references.square().sum(1, keepdim=True) + TINY
         target = (estimates * references).sum(1, keepdim=True) / energy * references
@@ -77,14 +105,15 @@ class QualityTraining(LightningModule):
         share = powers[1] / (powers[0] + powers[1] + TINY)
         relative = found.energy / (found.energy.sum((1, 2), keepdim=True) + TINY)
         weight = torch.where(relative > FAINT, relative.clamp(TINY) ** 0.3, 0.0)
+        weight = weight * clips[:, None, None]
         told = functional.binary_cross_entropy_with_logits(found.shares, share, reduction="none")
         return (weight * told).sum() / (weight.sum() + TINY)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """How far off the guesses of held-out estimates are."""
-        mixtures, estimates, references = batch
+        mixtures, estimates, references, others = batch
         lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
-        found = self.network(mixtures, estimates, lengths)
+        found = self.network(mixtures, estimates, others, lengths)
         off = (found.si_snr - si_snr(references, estimates)).abs().mean()
         self.log("valid_mae", off, prog_bar=True, batch_size=len(mixtures))
 
@@ -109,7 +138,7 @@ class PublishedTraining(LightningModule):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean distance in dB from the truth, clipped to what the network can say."""
-        mixtures, estimates, references = batch
+        mixtures, estimates, references, _ = batch
         lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
         truth = si_snr(references, estimates).clamp(0, self.network.RANGE_DB)
         return (self.network(mixtures, estimates, lengths) - truth).abs().mean()

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import models
 from metrics import pit_si_snr
 from models import blind_networks as networks
-from models.blind import BlindEstimator, PublishedEstimator
+from models.blind import BlindEstimator, PublishedEstimator, others_of
 
 RATE = 8_000
 FLAT = {"raw_db": [0.0, 10.0], "corrected_db": [0.0, 10.0], "quantile": 2.0}
@@ -107,7 +107,29 @@ def test_a_clips_answer_depends_on_no_neighbour_order_or_padding(judge):
             np.testing.assert_allclose(values, alone[name], atol=1e-4)
 
 
-def test_sources_are_judged_each_by_itself_and_against_their_own_mixture(judge):
+def test_an_estimate_is_judged_beside_the_others_whatever_their_order(tmp_path):
+    judge = spectral(tmp_path / "model")
+    mixture, estimates = noise(6_000), noise(3, 6_000, seed=1)
+    [found] = judge.judge([mixture], [estimates], sample_rate=RATE)
+    [turned] = judge.judge([mixture], [estimates[[0, 2, 1]]], sample_rate=RATE)
+    assert found["si_snr"][0] == pytest.approx(turned["si_snr"][0], abs=1e-4)
+    [louder] = judge.judge([mixture], [estimates * [[1], [-5], [0.2]]], sample_rate=RATE)
+    np.testing.assert_allclose(found["si_snr"], louder["si_snr"], atol=1e-3)
+    [alone] = judge.judge([mixture], [estimates[:1]], sample_rate=RATE)
+    assert found["si_snr"][0] != pytest.approx(alone["si_snr"][0], abs=1e-4)
+
+
+def test_the_others_are_each_as_loud_as_explains_the_mixture_best():
+    one, two = noise(2, 4_000).astype(np.float64)
+    mixture = one + two
+    best = [np.linalg.lstsq(each[:, None], mixture, rcond=None)[0][0] for each in (one, two)]
+    found = others_of(mixture, np.stack([3 * one, -0.1 * two]))
+    np.testing.assert_allclose(found, best[0] * one + best[1] * two)
+    for nothing in (np.zeros((0, 4_000)), np.zeros((2, 4_000))):
+        np.testing.assert_array_equal(others_of(mixture, nothing), np.zeros(4_000))
+
+
+def test_sources_are_judged_in_any_order_and_against_their_own_mixture(judge):
     mixtures, estimates = clips()
     [both] = judge.judge(mixtures[:1], estimates[:1], sample_rate=RATE)
     [swapped] = judge.judge(mixtures[:1], [estimates[0][::-1]], sample_rate=RATE)
@@ -203,3 +225,14 @@ def test_the_target_is_that_of_the_best_order_not_of_the_first_best_pair():
 
     assert tuple(order) == max((greedy, left), key=total)
     assert mean == pytest.approx(max(total(greedy), total(left)))
+
+
+def test_an_estimate_by_itself_is_judged_by_the_calibration_without_the_others(tmp_path):
+    alone = {"raw_db": [0.0, 10.0], "corrected_db": [1.0, 11.0], "quantile": 5.0}
+    judge = spectral(tmp_path / "model", calibration={**FLAT, "alone": alone})
+    mixture, estimates = noise(6_000), noise(2, 6_000, seed=1)
+    plain = spectral(tmp_path / "plain")
+    for heard, more in ((estimates, 0.0), (estimates[:1], 1.0)):
+        [found] = judge.judge([mixture], [heard], sample_rate=RATE)
+        [raw] = plain.judge([mixture], [heard], sample_rate=RATE)
+        np.testing.assert_allclose(found["si_snr"], np.add(raw["si_snr"], more), atol=1e-5)

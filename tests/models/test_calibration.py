@@ -1,6 +1,7 @@
 """Calibration: guesses made honest, by numpy; the card, by other people's formulas."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,13 +76,26 @@ def test_distances_are_those_of_a_plain_search():
 
 
 def test_what_is_stored_judges_as_before_and_is_json():
-    before = fitted()
+    before = replace(fitted(), alone=fitted(seed=5))
     values, arrays = calibration.stored(before)
     after = calibration.read(json.loads(json.dumps(values)), arrays)
     guesses, _ = crooked(seed=4)
-    found = after.judgements(guesses)
-    for name, expected in before.judgements(guesses).items():
+    alone = np.arange(len(guesses.si_snr)) % 3 == 0
+    found = after.judgements(guesses, alone)
+    for name, expected in before.judgements(guesses, alone).items():
         np.testing.assert_allclose(found[name], expected, atol=2e-3)
+
+
+def test_estimates_by_themselves_have_a_calibration_of_their_own():
+    both = replace(fitted(), alone=fitted(seed=5))
+    guesses, _ = crooked(seed=4)
+    alone = np.arange(len(guesses.si_snr)) % 3 == 0
+    found = both.judgements(guesses, alone)
+    for which, expected in ((~alone, fitted()), (alone, fitted(seed=5))):
+        for name, values in expected.judgements(guesses).items():
+            np.testing.assert_array_equal(found[name][which], values[which])
+    plain = fitted().judgements(guesses, alone)  # one that knows no difference
+    np.testing.assert_array_equal(plain["si_snr"], fitted().judgements(guesses)["si_snr"])
 
 
 def test_a_card_holds_what_scipy_says():

@@ -21,7 +21,7 @@ def experiments(monkeypatch):
 @pytest.fixture
 def data(experiments):
     random = np.random.default_rng(0)
-    sounds = (3_000 * random.standard_normal((60, 3, 20_000))).astype(np.int16)
+    sounds = (3_000 * random.standard_normal((60, 4, 20_000))).astype(np.int16)
     names = np.array(["a", "b", "c"] * 20)
     lengths = np.full(60, 16_000)
     truth = np.concatenate([np.linspace(-4, 19, 40), np.full(10, 3.0), np.full(10, 30.0)])
@@ -44,9 +44,16 @@ def test_left_out_is_left_out(data):
     assert len(some.sounds) == len(some) == 20
 
 
+def test_an_estimate_by_itself_has_no_others(experiments, data):
+    alone = experiments.by_itself(data)
+    assert not alone.sounds[:, 3].any()
+    np.testing.assert_array_equal(alone.sounds[:, :3], data.sounds[:, :3])
+
+
 def test_a_frequency_split_parts_the_spectrum_and_knows_its_truth(experiments, data):
     cut = experiments.split_by_frequency(data)
-    mixture, estimate, reference = cut.sounds[0, :, :16_000].astype(float)
+    mixture, estimate, reference, others = cut.sounds[0, :, :16_000].astype(float)
+    np.testing.assert_allclose(estimate + others, mixture, atol=2)
     assert abs(np.corrcoef(estimate, mixture - estimate)[0, 1]) < 0.1
     from metrics import si_snr
 
