@@ -48,9 +48,10 @@ def varied(batch: Batch, remasked: float = REMASKED) -> Batch:
     return mixtures, spoiling.blended(estimates, references), references, others
 
 
-def told_apart(batch: Batch) -> Tensor:
-    """(batch,) whether an estimate is its own source's in the best order: who is asked which source
-    it is of, and hears the others, could not but take it for theirs. Without others all are.
+def in_order(batch: Batch) -> Tensor:
+    """(batch,) whether estimate and others are in the best order. Where they are not, whoever hears
+    both takes the estimate for the others', so that there is nothing to learn; without others all
+    are in order.
     """
     mixtures, estimates, references, others = batch
     rest = mixtures - references
@@ -87,7 +88,7 @@ class QualityTraining(LightningModule):
         lengths = torch.full((len(mixtures),), mixtures.shape[1], device=mixtures.device)
         found = self.network(mixtures, estimates, others, lengths)
         off = (found.si_snr - si_snr(references, estimates)).abs()
-        weight = told_apart(batch).float()
+        weight = in_order(batch).float()
         ratio = weight * (off * torch.exp(-found.log_scale) + found.log_scale)
         cells = self._cells(found, estimates, references, weight)
         return ratio.sum() / weight.sum().clamp(1) + CELLS * cells
