@@ -8,7 +8,7 @@ applied by numpy alone. Decibels throughout.
 - *Intervals*: split conformal prediction (Lei et al., JASA 2018), of 90 %: errors over the
   deviations that the network predicts, and their quantile.
 - *Outside*: how far a clip lies from the nearest that are known, in whitened features (k nearest
-  neighbours: Sun et al., ICML 2022), against the distance that 99 % of ordinary clips keep.
+  neighbours: Sun et al., ICML 2022), against the distance that 98 % of ordinary clips keep.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEVEL = 0.9  # of the intervals
-ORDINARY = 0.99  # share of ordinary clips within the distance that counts as known
+ORDINARY = 0.98  # share of ordinary clips within the distance that counts as known
 KNOTS = 33  # at most, each the mean of
 FEWEST = 10  # clips or more
 NEIGHBOURS = 8

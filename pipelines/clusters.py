@@ -8,9 +8,11 @@ all see what they work on under the same names.
 from __future__ import annotations
 
 import atexit
+import errno
 import importlib.util
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -47,6 +49,10 @@ OPENED = tuple(
         "sun.security.action", "sun.util.calendar",
     )
 )  # fmt: skip
+PORTS = (
+    20_000,
+    32_000,
+)  # from which free ones are drawn; Linux gives from 32,768 on, others higher
 STARTING = 180.0  # seconds that a job server may take to listen
 ASKING = 10.0  # seconds that Flink may take to answer
 
@@ -293,11 +299,22 @@ def _start(jar: str, engine: Engine, wanted: Asked) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens at."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports of this machine that nobody listens at, drawn below those that systems give to whoever
+    asks for any: a connection of somebody else cannot take one before it is used.
+    """
+    sockets: list[socket.socket] = []
+    drawn = random.SystemRandom()
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
+        while len(sockets) < count:
+            each = socket.socket()
+            try:
+                each.bind(("127.0.0.1", drawn.randrange(*PORTS)))
+            except OSError as error:
+                each.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                sockets.append(each)
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -19,6 +19,7 @@ from pipelines import clusters, fetching, progress, worker
 from pipelines.records import RealEarError
 
 WITHIN = 300.0  # seconds until every task slot is there
+CAUSE = "Caused by: "  # the beginning of a line in a log of Java's
 _ENTRY = "org.apache.flink.runtime"
 _JOB_MANAGER = f"{_ENTRY}.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = f"{_ENTRY}.taskexecutor.TaskManagerRunner"
@@ -160,12 +161,14 @@ def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _last_words(folder: str) -> str:
-    """The last error in the logs with what follows it, else their ends."""
+    """The last error in the logs and what caused it, else their ends."""
     logs = [
         path.read_text(encoding="utf-8", errors="replace") for path in Path(folder).glob("*.log")
     ]
     for log in logs:
         before, error, after = log.rpartition(" ERROR ")
         if error:
-            return " ".join(f"{before[-12:]}{error}{after}".split())[:600]
+            first, *rest = after.splitlines()
+            causes = [line for line in rest if line.startswith(CAUSE)]
+            return " ".join(f"{before[-12:]}{error}{first} {''.join(causes[-1:])}".split())[:600]
     return "its logs end: " + " … ".join(" ".join(log[-300:].split()) for log in logs)

@@ -19,7 +19,6 @@ from pipelines.records import RealEarError
 from pipelines.workspace import Workspace
 
 RATE = 8_000  # Hz
-STARTS = 3  # of a Flink of our own, before the tests that want one fail
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +43,16 @@ def flink_parts() -> None:
 @pytest.fixture(scope="session")
 def flink(flink_parts) -> Iterator[str]:
     """A session cluster with two task slots: its address."""
-    said = ""
-    for _ in range(STARTS):  # another worker's Flink may take a port between question and use
-        port, rpc = clusters.free_ports(2)
-        words = [sys.executable, "-m", "pipelines.cli", "cluster", "--slots", "2"]
-        words += ["--port", str(port), "--set", f"jobmanager.rpc.port={rpc}"]
-        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            if f"127.0.0.1:{port}, 2 task slots" not in said:
-                continue
-            yield f"127.0.0.1:{port}"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
-            return
-    pytest.fail(said)
+    port, rpc = clusters.free_ports(2)
+    words = [sys.executable, "-m", "pipelines.cli", "cluster", "--slots", "2", "--port", str(port)]
+    words += ["--set", f"jobmanager.rpc.port={rpc}"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert f"127.0.0.1:{port}, 2 task slots" in said, said
+        yield f"127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
 
 
 def noise(samples: int = 800, *, seed: int = 0) -> np.ndarray:

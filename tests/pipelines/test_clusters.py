@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import clusters, forkserver, pool, transforms, witnesses
+from pipelines import clusters, flink, forkserver, pool, transforms, witnesses
 from pipelines.engines import engine
 from pipelines.records import Part, RealEarError
 from pipelines.shards import sidecars
@@ -200,3 +201,27 @@ def test_the_demo_on_flink_makes_the_same_files(flink, realear, tree, tmp_path):
         ended = realear("demo", "--out", tmp_path / name, *words)
         assert ended.code == 0, ended.text
     assert tree(tmp_path / "flink") == tree(tmp_path / "local")
+
+
+def test_free_ports_are_none_that_the_system_gives_to_others(monkeypatch):
+    taken, drawn = clusters.free_ports(2)
+    assert taken != drawn
+    assert all(clusters.PORTS[0] <= port < clusters.PORTS[1] for port in (taken, drawn))
+    with socket.socket() as here:
+        here.bind(("127.0.0.1", taken))
+        here.listen()
+        turns = iter([taken, taken, drawn])
+        monkeypatch.setattr(clusters.random.SystemRandom, "randrange", lambda *_: next(turns))
+        assert clusters.free_ports(1) == [drawn]
+
+
+def test_a_flink_that_does_not_start_says_why(tmp_path):
+    (tmp_path / "entry.log").write_text(
+        "12:00:00,000 ERROR Entry Could not start. org.apache.X: Failed\n"
+        + "\tat org.apache.X(X.java:1)\n" * 40
+        + "Caused by: java.util.Y: Failure\n\tat y(Y.java:2)\n"
+        + "Caused by: java.net.BindException: taken\n"
+    )
+    said = flink._last_words(str(tmp_path))
+    assert "Could not start" in said
+    assert said.endswith("Caused by: java.net.BindException: taken")
