@@ -211,6 +211,11 @@ class Spectral(nn.Module):
         told = 3 * context + 1 + RATIOS + 4 * STATISTICS
         self.head = nn.Sequential(nn.Linear(told, 64), nn.ReLU(), nn.Linear(64, 2))
 
+    def hidden(self) -> list[nn.Parameter]:
+        """The kernels of the convolutions between what is heard and what is told."""
+        layers = (self.one, self.two, self.three, self.four, *self.wider)
+        return [layer.convolution.weight for layer in layers] + [self.flat.weight]
+
     def forward(
         self, mixtures: Tensor, estimates: Tensor, others: Tensor, lengths: Tensor
     ) -> Judgement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from models.base import Model, Signal, check_number, check_signal
 from models.explaining import Explainer, Mask
 from models.neural import Neural
 from models.own import Trained
+
+Said: TypeAlias = tuple[Sequence[Any], Callable[..., Any]]
+"""Tensors of (clips, …), which may be refined, and what makes masks of them."""
+PACE = 2.0  # of L2I's steps, against PIQ's
 
 
 class Asking(Neural, Explainer):
@@ -66,10 +70,22 @@ class Interpreter(Trained, Asking):
     """Base of both: a network that hears a classifier's hidden layers and says a mask.
 
     It explains the one classifier that it was trained for, told by the hash of its weights.
+
+    What the network says is `refined` by so many steps of descent, each clip by itself, on what it
+    learnt by, with a weight of `sparse` on the mask's area; see `models.refining`. 0 steps leave it
+    as it is.
     """
 
     version: ClassVar[str] = "1"
     sample_rate = 16_000
+
+    refined: int = 0
+    sparse: float = 200.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "refined", 0, 1000)
+        check_number(self, "sparse", 0, 1e6)
 
     def check(self, classifier: Model) -> None:
         """ValueError for any other classifier than its own."""
@@ -95,25 +111,40 @@ class Interpreter(Trained, Asking):
     def _asked(self, classifier: Any, classes: list[int]) -> Callable[[Any, Any], list[Mask]]:
         import torch
 
-        from models.masking import Spectrograms, loudness
-
         places = torch.tensor(classes, device=self.device)
-        spectrograms = Spectrograms(self.sample_rate or 0, self.device)
 
         def compute(batch: Any, lengths: Any) -> list[Mask]:
-            found = classifier.listen(batch.to(classifier.device), lengths.to(classifier.device))
-            hidden = [layer.to(self.device) for layer in found.hidden]
-            heard = loudness(spectrograms.forward(batch).abs())
-            masks = self._masks(hidden, lengths, places, heard)
+            # What is made in inference mode has no gradients ever.
+            with torch.inference_mode(False), torch.no_grad():
+                masks = self._masked(classifier, batch.clone(), lengths.clone(), places)
             return list(masks.float().clamp(0, 1).cpu().numpy())
 
         return compute
 
+    def _masked(self, classifier: Any, batch: Any, lengths: Any, classes: Any) -> Any:
+        """(clips, frames, frequencies) of a batch, refined."""
+        from models.masking import Spectrograms, loudness
+        from models.refining import Clips, refined
+
+        def listen(samples: Any, sizes: Any) -> Any:
+            return classifier.listen(samples.to(classifier.device), sizes.to(classifier.device))
+
+        spectrograms = Spectrograms(self.sample_rate or 0, self.device)
+        hidden = [layer.to(self.device) for layer in listen(batch, lengths).hidden]
+        heard = loudness(spectrograms.forward(batch).abs())
+        free, masks = self._said(hidden, lengths, classes, heard)
+        if self.refined:
+            clips = Clips(batch, lengths, classes, listen, spectrograms)
+            free = refined(free, masks, clips, steps=self.refined, sparse=self.sparse)
+        return masks(*free)
+
     def _on_grid(self, mask: Mask, samples: int) -> Mask:
         return mask[: explaining.shape(samples, self.sample_rate or 0)[0]].copy()
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
-        """(clips, frames, frequencies) of one batch; `heard`, alike, how loud its cells are."""
+    def _said(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Said:
+        """What the network says of a batch, and what masks come of it; `heard`, (clips, frames,
+        frequencies), is how loud its cells are.
+        """
         raise NotImplementedError
 
 
@@ -128,8 +159,9 @@ class TrainedPiq(Interpreter):
 
         return self._filled(Piq(**self._config()["network"]))
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
-        return self._network(hidden, lengths, classes, heard).masks
+    def _said(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Said:
+        _, words = self._network.quantised(hidden, lengths, classes)
+        return [words], lambda near: self._network.masks(near, lengths, heard)
 
 
 @dataclass(kw_only=True)
@@ -154,8 +186,16 @@ class TrainedL2i(Interpreter):
 
         return self._filled(L2i(**self._config()["network"]))
 
-    def _masks(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Any:
-        found = self._network(hidden, lengths)
+    def _said(self, hidden: Sequence[Any], lengths: Any, classes: Any, heard: Any) -> Said:
+        import torch
+
+        network = self._network
+        found = network(hidden, lengths)
         above = self._config()["threshold"] if self.threshold is None else self.threshold
-        gates = (self._network.relevance(found.pooled, classes) > above).float()
-        return self._network.masks(found.activations, gates, heard, classes)
+        gates = (network.relevance(found.pooled, classes) > above).float()
+
+        def masks(stronger: Any, least: Any) -> Any:
+            activations = found.activations * torch.exp(PACE * stronger)
+            return network.masks(activations, gates, heard, network.least[classes] + PACE * least)
+
+        return [torch.zeros_like(found.activations), torch.zeros_like(gates)], masks

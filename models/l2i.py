@@ -121,14 +121,12 @@ class L2i(nn.Module):
         kept, every = torch.stack([heard * gates[:, None], heard]) @ self.dictionary.T
         return kept / (every + TINY), every
 
-    def masks(
-        self, activations: Tensor, gates: Tensor, loudness: Tensor, classes: Tensor
-    ) -> Tensor:
+    def masks(self, activations: Tensor, gates: Tensor, loudness: Tensor, least: Tensor) -> Tensor:
         """(batch, frames, frequencies), 0 to 1: shares, where a clip's `loudness` is above what its
-        components there, for one of the `classes` (batch,) each, and all that they tell, ask for.
+        components there, `least` (batch, components), and all that they tell, ask for.
         """
         heard = activations.transpose(1, 2)
-        weighed = heard * self.least[classes][:, None]
+        weighed = heard * least[:, None]
         kept, every, asked = (
             torch.stack([heard * gates[:, None], heard, weighed]) @ self.dictionary.T
         )

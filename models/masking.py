@@ -55,6 +55,10 @@ class Spectrograms:
         blocks = torch.stack(parts).sum(0)
         return blocks.flatten(1)[:, size - hop : size - hop + samples]
 
+    def frames(self, lengths: Tensor) -> Tensor:
+        """Of clips of so many samples."""
+        return self._stft.frames(lengths)
+
     def masked(self, batch: Tensor, masks: Tensor) -> Tensor:
         """x_in of (clips, time) by masks (clips, frames, frequencies)."""
         return self.inverse(self.forward(batch) * masks, batch.shape[-1])
@@ -106,3 +110,13 @@ def silenced(samples: Tensor, lengths: Tensor) -> Tensor:
     """(clips, time) with zeros behind each clip's end."""
     within = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
     return samples * within
+
+
+def costs(kept: Tensor, removed: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """(clips,) twice, in nats: how improbable a clip's class is in what a mask keeps, and how
+    improbable all others are in what it removes, of log-probabilities (clips, classes) of both.
+    """
+    of_class = classes[:, None]
+    others = removed.scatter(1, of_class, -torch.inf)
+    # Not log(1 - p): as exact where the class is next to certain.
+    return -kept.gather(1, of_class)[:, 0], -others.logsumexp(1)

@@ -91,13 +91,13 @@ class Trained(Neural):
 class TrainedSeparator(Trained):
     """A Conv-TasNet (Luo & Mesgarani, TASLP 2019), by torchaudio, trained here.
 
-    Its estimates have any level: they are brought to that at which they explain the mixture best
-    (least squares), so that they sound like it. Its global layer norm hears padding, so only clips
-    of one length are computed together.
+    Its estimates have any level and either polarity, which SI-SNR does not ask for: they are
+    brought to the level at which they explain the mixture best (least squares), the same way up as
+    it. Its global layer norm hears padding, so only clips of one length are computed together.
     """
 
     task = "separation"
-    version = "1"
+    version = "2"
     architecture = "ConvTasNet"
     shortest = 160
 
@@ -133,11 +133,12 @@ class TrainedSeparator(Trained):
 
 
 def _levelled(mixture: Signal, estimates: Signal) -> Signal:
-    """Estimates, each times what makes their sum come closest to the mixture."""
-    gains, *_ = np.linalg.lstsq(
-        estimates.T.astype(np.float64), mixture.astype(np.float64), rcond=None
-    )
-    return (np.abs(gains)[:, None] * estimates).astype(np.float32)
+    """Estimates, each times what makes their sum come closest to the mixture, none of them against
+    it: two that are next to alike get gains of either sign, which say nothing about polarity.
+    """
+    parts, whole = estimates.astype(np.float64), mixture.astype(np.float64)
+    gains, *_ = np.linalg.lstsq(parts.T, whole, rcond=None)
+    return np.asarray(np.copysign(gains, parts @ whole)[:, None] * estimates, np.float32)
 
 
 @dataclass(kw_only=True)

@@ -79,21 +79,36 @@ class Piq(nn.Module):
         """Masks for `classes` (batch,) of clips whose layers are `hidden`, as `Heard` has them, and
         `lengths` (batch,) in samples; `loudness` (batch, frames, frequencies) of their cells.
         """
-        levels = [frames_of(lengths)]
-        for _ in hidden:
-            levels.append(halved(levels[-1]))
-        encoded = self._encoded([layer.transpose(2, 3) for layer in hidden], levels[-2])
-        words = within(self.codebook(encoded, classes), levels[-2])
+        encoded, words = self.quantised(hidden, lengths, classes)
         values = encoded + (words - encoded).detach()  # gradients pass straight through
-        for up, level in zip(self.ups, reversed(range(len(hidden) - 1)), strict=True):
+        return Quantised(self.masks(values, lengths, loudness), encoded, words)
+
+    def quantised(
+        self, hidden: Sequence[Tensor], lengths: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What is encoded, and the words that stand for it; see `Quantised`."""
+        frames = self._levels(lengths)[-2]
+        encoded = self._encoded([layer.transpose(2, 3) for layer in hidden], frames)
+        return encoded, within(self.codebook(encoded, classes), frames)
+
+    def masks(self, words: Tensor, lengths: Tensor, loudness: Tensor) -> Tensor:
+        """(batch, frames, frequencies) that words, or anything near them, are decoded into."""
+        levels = self._levels(lengths)
+        values = words
+        for up, level in zip(self.ups, reversed(range(len(levels) - 2)), strict=True):
             values = up(values, self.bands[level], levels[level])
         steep, least = (
             self.sampler(each, levels[0], lengths) for each in self.out(values).unbind(1)
         )
         above = loudness - LEAST - least
-        return Quantised(
-            torch.sigmoid(nn.functional.softplus(steep + STEEP) * above), encoded, words
-        )
+        return torch.sigmoid(nn.functional.softplus(steep + STEEP) * above)
+
+    def _levels(self, lengths: Tensor) -> list[Tensor]:
+        """Frames of each clip: of the spectra, and after every layer."""
+        levels = [frames_of(lengths)]
+        for _ in self.bands[1:]:
+            levels.append(halved(levels[-1]))
+        return levels
 
     def _encoded(self, hidden: Sequence[Tensor], frames: Tensor) -> Tensor:
         """The last two layers as one, of the size of the last but one."""

@@ -28,7 +28,7 @@ from pipelines.shards.packing import NOWHERE, Sample, in_order, pack, place
 if TYPE_CHECKING:
     from pipelines.make import Made
 
-VERSION = "5"  # bump when the same rows would render otherwise
+VERSION = "6"  # bump when the same rows would render otherwise
 RECIPES = {name: entry.summary for name, entry in KINDS.items()}
 
 

@@ -46,7 +46,6 @@ import models
 from models import calibration
 from models.blind_networks import Published
 from models.training import quality
-from models.training.schedule import adam
 from pipelines.quality_training import half_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,9 +91,10 @@ def learnt(
         module.network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
         return module.network.eval()
     torch.manual_seed(0)
+    module.steps = steps
     module.to(DEVICE).train()
     crop = PUBLISHED_CROP if isinstance(module, quality.PublishedTraining) else CROP
-    [optimizer], [schedule] = adam(module.parameters(), module.learning_rate, steps)
+    [optimizer], [schedule] = module.configure_optimizers()
     began = time.monotonic()
     for step, batch in zip(range(steps), batches(data, round(crop * RATE)), strict=False):
         loss = _loss(module, batch, remasked)

@@ -42,7 +42,8 @@ class L2iTraining(MaskTraining):
             + weights["reconstruction"] * off
             + weights["sparsity"] * found.activations.mean()
         )
-        return self.network.masks(found.activations, gates, heard, asked.classes), more
+        least = self.network.least[asked.classes]
+        return self.network.masks(found.activations, gates, heard, least), more
 
     def _gates(self, relevance: Tensor) -> Tensor:
         off = relevance - self.weights["threshold"]

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.explaining import Heard
-from models.masking import Spectrograms, loudness
+from models.masking import Spectrograms, costs, loudness, silenced
 from models.training.classification import Batch, mixed
 from models.training.schedule import adam
 
@@ -84,8 +83,8 @@ class MaskTraining(LightningModule):
     def judged(self, asked: Asked, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (batch, classes) of what masks keep and of what they remove."""
         transform = Spectrograms(16_000, str(masks.device))
-        inside = torch.arange(asked.clips.shape[1], device=masks.device) < asked.lengths[:, None]
-        kept = transform.inverse(asked.spectra * masks, asked.clips.shape[1]) * inside
+        kept = transform.inverse(asked.spectra * masks, asked.clips.shape[1])
+        kept = silenced(kept, asked.lengths)
         both = torch.cat([kept, asked.clips - kept])
         logits = self._listened(both, asked.lengths.repeat(2)).logits.log_softmax(1)
         first, second = logits.chunk(2)
@@ -95,12 +94,10 @@ class MaskTraining(LightningModule):
         """The loss, and log-probabilities of the explained classes in x_in and x_out."""
         masks, more = self.terms(asked)
         kept, removed = self.judged(asked, masks)
-        of_class = asked.classes[:, None]
-        others = removed.scatter(1, of_class, -torch.inf)
-        outside = -others.logsumexp(1)  # as exact where the class is next to certain
+        inside, outside = costs(kept, removed, asked.classes)
         weights = self.weights
         total = (
-            weights["inside"] * functional.nll_loss(kept, asked.classes)
+            weights["inside"] * inside.mean()
             + weights["outside"] * outside.mean()
             + weights["area"] * masks.mean()
             + weights["clean"] * self._distance(asked, masks)

@@ -14,9 +14,10 @@ def at_si_snr(reference: Signal, estimate: Signal, rest: Signal, wanted_db: floa
     """An estimate, (time,), blended until its SI-SNR against `reference` is `wanted_db`.
 
     One that is worse is blended with the truth: its own error, of whatever kind, grows fainter. One
-    that is better gets a share of `rest`, what else there is in the mixture. Where either is
-    silent the estimate comes back as it is, and where no share of the rest will do, as near as is
-    possible.
+    that is better gets a share of `rest`, what else there is in the mixture, the way up that the
+    estimate is: upside down, the rest would be heard against the talker, as it is in no mixture.
+    Where either is silent the estimate comes back as it is, and where no share of the rest will
+    do, as near as is possible.
     """
     target = _projected(estimate, reference)
     error = estimate - estimate.mean() - target
@@ -25,6 +26,8 @@ def at_si_snr(reference: Signal, estimate: Signal, rest: Signal, wanted_db: floa
     made_db = _ratio_db(target, error)
     if made_db <= wanted_db:
         return np.asarray(target + 10 ** ((made_db - wanted_db) / 20) * error)
+    if estimate @ reference < 0:
+        rest = -rest
     low, high = SHARES
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -83,6 +83,31 @@ def test_masks_are_of_the_clip_and_its_class_alone(explainer, classifier):
         explaining.rounded(mask)
 
 
+def test_refined_masks_cost_less_and_are_still_of_the_clip_alone(explainer, classifier):
+    """The descent of one clip knows nothing of another's, nor of who comes first."""
+    from models.masking import Spectrograms
+    from models.refining import Clips
+
+    better = type(explainer)(checkpoint=explainer.checkpoint, device="cpu", refined=12, sparse=40)
+    clips, classes = noise(127, 16_000, 5 * HOP, 9_999), [1, 2, 1, 2]
+    before = explainer.explain(clips, classifier, classes, sample_rate=RATE)
+    after = better.explain(clips, classifier, classes, sample_rate=RATE)
+    backwards = better.explain(clips[::-1], classifier, classes[::-1], sample_rate=RATE)[::-1]
+    transform = Spectrograms(RATE)
+    for clip, said, plain, mask, again in zip(
+        clips, classes, before, after, backwards, strict=True
+    ):
+        np.testing.assert_allclose(again, mask, atol=2e-3)
+        sound, length = torch.from_numpy(clip)[None], torch.tensor([len(clip)])
+        asked = Clips(sound, length, torch.tensor([said]), classifier.listen, transform)
+        with torch.no_grad():
+            costs = [asked.cost(torch.from_numpy(one)[None], 40).item() for one in (plain, mask)]
+        assert costs[1] < costs[0]
+    weights = explainer._network.state_dict()
+    for name, value in better._network.state_dict().items():
+        torch.testing.assert_close(value, weights[name], msg="only what is said is refined")
+
+
 def test_another_class_has_another_mask(explainer, classifier):
     clips = noise(8_000) * 3
     one, two, three = explainer.explain(clips, classifier, [0, 1, 2], sample_rate=RATE)
@@ -170,10 +195,10 @@ def test_what_is_kept_is_the_share_of_components_where_a_clip_is_loud_enough():
     np.testing.assert_allclose(found, kept / total, atol=1e-4)
     np.testing.assert_allclose(told, total, rtol=1e-4)
     loud, silent = torch.full((1, 9, 257), 1e3), torch.zeros(1, 9, 257)
-    of = torch.tensor([1])
     with torch.no_grad():
         network.steep.fill_(3.0)
         network.least.fill_(5.0)
+        of = network.least[[1]]
         np.testing.assert_allclose(network.masks(activations, gates, loud, of)[0], found, atol=1e-5)
         assert network.masks(activations, gates, silent, of).max() < 1e-5
         assert not network.masks(activations, torch.zeros(1, 5), loud, of).any()
@@ -188,7 +213,7 @@ def test_how_loud_a_cell_must_be_is_learnt_for_each_class_and_component():
     heard = torch.full((1, 3, 257), 4.0)
 
     def mask(of: int) -> torch.Tensor:
-        return network.masks(activations, gates, heard, torch.tensor([of]))[0]
+        return network.masks(activations, gates, heard, network.least[[of]])[0]
 
     with torch.no_grad():
         network.dictionary.copy_(apart)

@@ -130,3 +130,12 @@ def test_the_oracle_on_real_talkers(recordings):
         [mixture], sample_rate=8000, sources=2, references=[references]
     )
     assert 8 < improvement(references, found, mixture) < 15
+
+
+def test_conv_tasnets_estimates_are_the_same_way_up_as_their_mixture(unlike):
+    """SI-SNR, by which it learns, does not ask for it; whoever subtracts or blends them does."""
+    mixture = unlike.sum(axis=0).astype(np.float32)
+    [estimates] = create("small-conv-tasnet", device="cpu").separate(
+        [mixture], sample_rate=8_000, sources=2
+    )
+    assert (estimates @ mixture > 0).all()

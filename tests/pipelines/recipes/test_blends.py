@@ -37,3 +37,11 @@ def test_of_silence_nothing_is_made(scene):
     np.testing.assert_array_equal(at_si_snr(reference, silence, rest, 3.0), silence)
     near = at_si_snr(reference, estimate, silence, -20.0)
     assert np.isfinite(near).all()
+
+
+def test_upside_down_it_is_blended_the_same(scene):
+    """A separator's polarity is its own affair: the rest must not be heard against the talker."""
+    reference, estimate, rest = scene
+    for wanted in (-7.0, 20.0):
+        blended = at_si_snr(reference, estimate, rest, wanted)
+        np.testing.assert_allclose(at_si_snr(reference, -estimate, rest, wanted), -blended)
