@@ -7,27 +7,29 @@ applied by numpy alone. Decibels throughout.
   beyond the outermost it goes on with slope 1, so nothing saturates.
 - *Intervals*: split conformal prediction (Lei et al., JASA 2018), of 90 %: errors over the
   deviations that the network predicts, and their quantile.
-- *Outside*: how far a clip lies from the nearest that are known, in whitened features (k nearest
-  neighbours: Sun et al., ICML 2022), against the distance that 98 % of ordinary clips keep.
+- *Outside*: how far a clip lies from the nearest that were learnt from, in whitened features (k
+  nearest neighbours: Sun et al., ICML 2022), against the distance that 98 % of held-out clips keep:
+  new voices are somewhat strange to a judge, too, and must not be flagged for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 LEVEL = 0.9  # of the intervals
-ORDINARY = 0.98  # share of ordinary clips within the distance that counts as known
+ORDINARY = 0.98  # share of held-out clips within the distance that counts as known
 KNOTS = 33  # at most, each the mean of
 FEWEST = 10  # clips or more
 NEIGHBOURS = 8
-MOST_KNOWN = 2_000  # clips that others are compared with
+MOST_KNOWN = 1_200  # clips that others are compared with
 KEPT = 0.995  # of the features' variance
 BIN_DB, LOWEST_DB, HIGHEST_DB = 5.0, -5.0, 20.0  # bins of the truth in a card
 AT_AN_END = 0.05  # dB from an end of a network's range: a guess is saturated
@@ -49,7 +51,7 @@ class Guesses:
 
 @dataclass(frozen=True)
 class Known:
-    """Clips that count as known, whitened: `features` (clips, directions) by `mean`, `whitening`
+    """Clips that were learnt from, whitened: `features` (clips, directions) by `mean`, `whitening`
     (features, directions); beyond `threshold` from the nearest, a clip is outside.
     """
 
@@ -119,11 +121,11 @@ class Calibration:
         return found
 
 
-def fit(guesses: Guesses, truth: Array, ordinary: NDArray[np.bool_]) -> Calibration:
-    """Correction, quantile and known clips from guesses and their truth, (n,) dB.
+def fit(guesses: Guesses, truth: Array, learnt: Array | None = None) -> Calibration:
+    """Correction, quantile and known clips from guesses of held-out clips and their truth, (n,) dB.
 
-    `ordinary` halves the clips: those that are false are what others are compared with, the true
-    ones set the distance that is still ordinary. Needs scikit-learn.
+    `learnt`: (m, features) of clips that the judge learnt from, which others are compared with;
+    None of a judge that compares none. Needs scikit-learn.
     """
     from sklearn.isotonic import IsotonicRegression
 
@@ -135,7 +137,9 @@ def fit(guesses: Guesses, truth: Array, ordinary: NDArray[np.bool_]) -> Calibrat
     middle = Calibration(raw, corrected, 1.0).correct(guesses.si_snr)
     deviation = np.ones_like(middle) if guesses.deviation is None else guesses.deviation
     quantile = _conformal(np.abs(truth - middle) / deviation)
-    known = None if guesses.features is None else _known(guesses.features, ordinary)
+    known = None
+    if guesses.features is not None and learnt is not None:
+        known = _known(learnt, guesses.features)
     return Calibration(raw, corrected, quantile, known)
 
 
@@ -145,18 +149,21 @@ def _conformal(scores: Array) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
-def _known(features: Array, ordinary: NDArray[np.bool_]) -> Known:
-    mean, deviation = features.mean(axis=0), features.std(axis=0) + TINY
-    _, sizes, axes = np.linalg.svd((features - mean) / deviation, full_matrices=False)
+def _known(learnt: Array, held_out: Array) -> Known:
+    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0) + TINY
+    _, sizes, axes = np.linalg.svd((learnt - mean) / deviation, full_matrices=False)
     shares = np.cumsum(sizes**2) / (sizes**2).sum()
     count = int(np.searchsorted(shares, KEPT)) + 1
-    scale = sizes[:count] / np.sqrt(len(features)) + TINY
+    scale = sizes[:count] / np.sqrt(len(learnt)) + TINY
     whitening = axes[:count].T / scale / deviation[:, None]
-    placed = (features[~ordinary] - mean) @ whitening
-    step = -(-len(placed) // MOST_KNOWN)
-    known = Known(placed[::step].astype(np.float32).astype(np.float64), mean, whitening, 1.0)
-    threshold = float(np.quantile(known.distance(features[ordinary]), ORDINARY))
-    return Known(known.features, mean, whitening, threshold)
+    placed = (learnt - mean) @ whitening
+    known = Known(placed.astype(np.float32).astype(np.float64), mean, whitening, 1.0)
+    return replace(known, threshold=float(np.quantile(known.distance(held_out), ORDINARY)))
+
+
+def some(rows: Sequence[T]) -> Sequence[T]:
+    """Of rows that were learnt from as many, evenly, as others are compared with."""
+    return rows[:: max(1, -(-len(rows) // MOST_KNOWN))]
 
 
 # The card

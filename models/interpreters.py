@@ -76,11 +76,11 @@ class Interpreter(Trained, Asking):
     as it is.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     sample_rate = 16_000
 
-    refined: int = 0
-    sparse: float = 200.0
+    refined: int = 50
+    sparse: float = 600.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,10 +35,13 @@ class Clips:
     listen: Callable[[Tensor, Tensor], Any]
     transform: Spectrograms
 
+    @cached_property
+    def _spectra(self) -> Tensor:
+        return self.transform.forward(self.samples)
+
     def cost(self, masks: Tensor, sparse: float) -> Tensor:
         """(clips,): what masks (clips, frames, frequencies) cost; `sparse` weighs their mean."""
-        spectra = self.transform.forward(self.samples)
-        kept = self.transform.inverse(spectra * masks, self.samples.shape[1])
+        kept = self.transform.inverse(self._spectra * masks, self.samples.shape[1])
         kept = silenced(kept, self.lengths)
         both = torch.cat([kept, self.samples - kept])
         said = self.listen(both, self.lengths.repeat(2)).logits.log_softmax(1)

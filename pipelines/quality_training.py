@@ -87,32 +87,37 @@ def stretch(
     return tuple(torch.from_numpy(one) for one in found)
 
 
-def calibrated(folder: Path, held_out: Made) -> dict[str, Any]:
+def calibrated(folder: Path, learnt: Made, held_out: Made) -> dict[str, Any]:
     """A trained judge's calibration on held-out estimates, for its card; arrays go into its folder.
 
     Half of the mixtures calibrate, the other half measure what that is worth, and the other way
-    round; what is stored was fitted on both. A judge that hears the others is calibrated without
-    them, too, under `alone`.
+    round; what is stored was fitted on both. What it `learnt` from is what others are compared
+    with. A judge that hears the others is calibrated without them, too, under `alone`.
     """
     from models.registry import create
 
-    rows = [row for row in read_rows(f"{held_out.folder}/{INDEX}") if row.labels]
+    rows, known = (
+        [row for row in read_rows(f"{made.folder}/{INDEX}") if row.labels]
+        for made in (held_out, learnt)
+    )
     judge: Any = create(JUDGES[_architecture(folder)], checkpoint=str(folder), device="cpu")
     truth = np.array([float(row.labels["si_snr_db"]) for row in rows])
     halves = half_of([row.pair or row.key for row in rows])
+    features = _features(judge, known, learnt.folder)
     guesses = _guesses(judge, rows, held_out.folder)
-    final = calibration.fit(guesses, truth, halves)
+    final = calibration.fit(guesses, truth, features)
     ends = _ends(judge, final)
     groups = {
         "separator": [row.labels["separator"] for row in rows],
         "domain": [domain_of(row.labels) for row in rows],
     }
-    told = calibration.card(_crossed(guesses, truth, halves), truth, groups, ends)
+    told = calibration.card(_crossed(guesses, truth, halves, features), truth, groups, ends)
     alone: dict[str, Any] = {}
     if judge.hears_others:
+        features = _features(judge, known, learnt.folder, alone=True)
         by_itself = _guesses(judge, rows, held_out.folder, alone=True)
-        final = replace(final, alone=calibration.fit(by_itself, truth, halves))
-        alone = calibration.figures(_crossed(by_itself, truth, halves), truth)
+        final = replace(final, alone=calibration.fit(by_itself, truth, features))
+        alone = calibration.figures(_crossed(by_itself, truth, halves, features), truth)
     values, arrays = calibration.stored(final)
     if arrays:
         _write(folder / "calibration.safetensors", arrays)
@@ -152,6 +157,14 @@ def _guesses(
     return calibration.Guesses(**{name: _joined(parts, name) for name in GUESSED})
 
 
+def _features(judge: Judge, rows: Sequence[Row], folder: str, *, alone: bool = False) -> Any:
+    """Of some rows that were learnt from; None of a judge that compares none."""
+    few = calibration.some(rows)
+    if _guesses(judge, few[:1], folder).features is None:
+        return None
+    return _guesses(judge, few, folder, alone=alone).features
+
+
 def _joined(parts: Sequence[calibration.Guesses], name: str) -> Any:
     values = [getattr(part, name) for part in parts]
     return None if values[0] is None else np.concatenate(values)
@@ -173,14 +186,15 @@ def _heard(rows: Sequence[Row], folder: str) -> Iterator[list[Heard]]:
 
 
 def _crossed(
-    guesses: calibration.Guesses, truth: NDArray[np.float64], halves: NDArray[np.bool_]
+    guesses: calibration.Guesses,
+    truth: NDArray[np.float64],
+    halves: NDArray[np.bool_],
+    learnt: NDArray[np.float64] | None,
 ) -> dict[str, NDArray[np.float64]]:
     """Judgements of each half by the calibration of the other."""
     found: dict[str, NDArray[np.float64]] = {}
     for half in (halves, ~halves):
-        other = ~half
-        quarters = np.arange(other.sum()) % 2 == 0
-        fitted = calibration.fit(_chosen(guesses, other), truth[other], quarters)
+        fitted = calibration.fit(_chosen(guesses, ~half), truth[~half], learnt)
         for name, values in fitted.judgements(_chosen(guesses, half)).items():
             found.setdefault(name, np.zeros(len(truth)))[half] = values
     return found

@@ -75,7 +75,7 @@ class Trainable:
     """What predicts with the folder, by name."""
     sizes: str = ""
     """Module whose SMALL holds the network's own sizes; "" for a network that has none."""
-    finish: Callable[[Path, Made], dict[str, Any]] | None = None
+    finish: Callable[[Path, Made, Made], dict[str, Any]] | None = None
     """What is found out about the trained model on the held-out clips, for its card."""
     test: Callable[[Path, Made], dict[str, Any]] | None = None
     """How good the trained model is on another dataset, for its card; nothing is chosen by it."""
@@ -136,7 +136,7 @@ def train(
     }
     _export(Path(folder), Path(best.best_model_path), config)
     if kind.finish is not None:
-        card["calibration"] = kind.finish(Path(folder), held_out)
+        card["calibration"] = kind.finish(Path(folder), made, held_out)
     if kind.test is not None and tests:
         measured = [{**_named(made), **kind.test(Path(folder), made)} for made in tests]
         card["tests"] = {each.pop("name"): each for each in measured}

@@ -24,7 +24,7 @@ from pipelines.make import Made
 from pipelines.quality_training import calibrated
 from pipelines.shards.datasets import read_card
 
-STEPS = 4_000
+STEPS = 7_000
 LIBRARIES = ("numpy", "torch")
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         },
         "data": {"learnt": named(training), "held_out": named(held_out)},
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
-        "calibration": calibrated(asked.to, held_out),
+        "calibration": calibrated(asked.to, training, held_out),
     }
     stores.write_json(f"{asked.to}/card.json", card)
     print(f"{asked.to}: {sum(value.numel() for value in weights.values()):,} numbers")

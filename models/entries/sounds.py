@@ -18,13 +18,13 @@ ENTRIES: dict[str, ModelEntry] = {
     ),
     "piq": ModelEntry(
         "models.interpreters:TrainedPiq",
-        "explains sound-cnn by words of a codebook of each class, comes with RealEar",
+        "explains sound-cnn by words of a codebook of each class, refined; comes with RealEar",
         {"checkpoint": "piq-16k"},
         source="Paissan et al. 2023, PIQ, arXiv 2303.12659, in small",
     ),
     "l2i": ModelEntry(
         "models.interpreters:TrainedL2i",
-        "explains sound-cnn by components of an NMF, comes with RealEar",
+        "explains sound-cnn by components of an NMF, refined; comes with RealEar",
         {"checkpoint": "l2i-16k"},
         source="Parekh et al. 2022, L2I, arXiv 2202.11479, in small",
     ),

@@ -11,7 +11,7 @@ from torch.optim import Adam, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 WARM = 0.05  # share of the steps in which the rate rises
-MUON_RATE = 0.02  # of spectral norm, of a matrix's step
+MUON_TIMES = 7.0  # Adam's rate: singular values of a matrix's step, where Adam's are single numbers
 
 
 def adam(parameters: Iterable[torch.nn.Parameter], learning_rate: float, steps: int) -> Any:
@@ -27,9 +27,9 @@ def muon(
     learning_rate: float,
     steps: int,
 ) -> Any:
-    """The same with Muon for `weights` of hidden layers, at `MUON_RATE` (Jordan et al., 2024:
-    momentum whose singular values are made alike), and Adam for the `others`. Kernels of
-    convolutions are matrices of (outputs, inputs × size).
+    """The same with Muon for `weights` of hidden layers, at `MUON_TIMES` the rate (Jordan et
+    al., 2024: momentum whose singular values are made alike), and Adam for the `others`. Kernels
+    of convolutions are matrices of (outputs, inputs × size).
     """
     return _scheduled(MuonWithAdam(weights, others, learning_rate), steps)
 
@@ -49,7 +49,7 @@ class MuonWithAdam(Optimizer):
         self._weights = list(weights)
         self._flat = [torch.nn.Parameter(one.detach().view(len(one), -1)) for one in self._weights]
         self._parts = (
-            Muon(self._flat, MUON_RATE, weight_decay=0.0),
+            Muon(self._flat, MUON_TIMES * learning_rate, weight_decay=0.0),
             Adam(list(others), learning_rate),
         )
         super().__init__([*self._weights, *others], {})

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 SIZE, HOP = 512, 128  # of the transform in which masks are applied, in samples
-SIZES = (256, 512, 1024)  # of those in which a mask is told anew
+SIZES = (32, 64, 128, 256, 512, 1024)  # of those in which a mask is told anew: as a network in
+# the time domain does it, or as one over spectra
 WANTED_DB = (-9.0, 28.0)  # from which the SI-SNR of a blended estimate is drawn
 TINY = 1e-12
 

@@ -23,7 +23,7 @@ def crooked(count: int = 4_000, seed: int = 0) -> tuple[Guesses, np.ndarray]:
 
 def fitted(seed: int = 0) -> calibration.Calibration:
     guesses, truth = crooked(seed=seed)
-    return calibration.fit(guesses, truth, np.arange(len(truth)) % 2 == 0)
+    return calibration.fit(guesses, truth, calibration.some(crooked(seed=seed + 100)[0].features))
 
 
 def test_a_curve_is_straightened_and_intervals_cover_nine_tenths_of_what_is_new():
@@ -50,7 +50,7 @@ def test_the_correction_never_falls_and_never_saturates():
 
 def test_without_deviations_all_intervals_are_as_wide():
     guesses, truth = crooked()
-    plain = calibration.fit(Guesses(guesses.si_snr), truth, np.ones(len(truth), bool))
+    plain = calibration.fit(Guesses(guesses.si_snr), truth)
     found = plain.judgements(Guesses(guesses.si_snr))
     assert np.ptp(found["upper"] - found["lower"]) == pytest.approx(0, abs=1e-9)
     assert "outside" not in found
@@ -64,6 +64,31 @@ def test_what_is_far_from_everything_known_is_outside_and_little_else():
     values = known.judgements(strange)["outside"]
     assert (values >= 0.5).mean() > 0.99
     assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_new_voices_are_not_flagged_for_being_new():
+    """The distance that is ordinary is that of held-out clips, further from what was learnt than
+    what was learnt is from itself.
+    """
+    guesses, truth = crooked()
+    voices = np.random.default_rng(1).normal(0, 3, (3, 1, 6)) * np.arange(1, 7)
+    learnt, held_out, new = (
+        crooked(seed=seed)[0].features + 0.3 * voice
+        for seed, voice in zip((7, 8, 9), voices, strict=True)
+    )
+    found = calibration.fit(replace(guesses, features=held_out), truth, calibration.some(learnt))
+    flagged = found.judgements(replace(guesses, features=new))["outside"] >= 0.5
+    among = calibration.fit(replace(guesses, features=learnt), truth, calibration.some(learnt))
+    naive = among.judgements(replace(guesses, features=new))["outside"] >= 0.5
+    assert flagged.mean() < 0.5 * naive.mean()
+
+
+def test_some_rows_are_spread_evenly_and_no_more_than_wanted():
+    for size in (0, 1, 1_199, 1_200, 1_201, 9_999):
+        few = calibration.some(range(size))
+        assert len(few) <= calibration.MOST_KNOWN
+        assert len(few) >= min(size, calibration.MOST_KNOWN // 2)
+        assert len(set(np.diff(few))) <= 1
 
 
 def test_distances_are_those_of_a_plain_search():
