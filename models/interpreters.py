@@ -71,21 +71,21 @@ class Interpreter(Trained, Asking):
 
     It explains the one classifier that it was trained for, told by the hash of its weights.
 
-    What the network says is `refined` by so many steps of descent, each clip by itself, on what it
-    learnt by, with a weight of `sparse` on the mask's area; see `models.refining`. 0 steps leave it
-    as it is.
+    What the network says is `refined` by so many steps of descent, each clip by itself, to the
+    smallest mask that costs no more than `slack` nats in how probable the class is in what is kept
+    and the others are in what is removed; see `models.refining`. 0 steps leave it as it is.
     """
 
     version: ClassVar[str] = "2"
     sample_rate = 16_000
 
     refined: int = 50
-    sparse: float = 600.0
+    slack: float = 0.7  # about log 2: half as probable
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "refined", 0, 1000)
-        check_number(self, "sparse", 0, 1e6)
+        check_number(self, "slack", 1e-3, 1e3)
 
     def check(self, classifier: Model) -> None:
         """ValueError for any other classifier than its own."""
@@ -135,7 +135,7 @@ class Interpreter(Trained, Asking):
         free, masks = self._said(hidden, lengths, classes, heard)
         if self.refined:
             clips = Clips(batch, lengths, classes, listen, spectrograms)
-            free = refined(free, masks, clips, steps=self.refined, sparse=self.sparse)
+            free = refined(free, masks, clips, steps=self.refined, slack=self.slack)
         return masks(*free)
 
     def _on_grid(self, mask: Mask, samples: int) -> Mask:

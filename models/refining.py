@@ -1,9 +1,9 @@
-"""Explanations made better clip by clip, by descending what their explainer learnt to keep low.
+"""Explanations made better clip by clip: as small as they can be and still explain.
 
 An explainer that is learnt answers at once, by a network that has to serve every clip; what it says
 of one clip can be improved on (semi-amortised inference: Kim et al., ICML 2018; masks by descent
-alone: Fong & Vedaldi, ICCV 2017). Nothing is asked but the classifier: no true class, no other
-clip. Steps are `Adam`'s, whose parts of one clip know nothing of another's.
+alone, as small as they can be: Fong & Vedaldi, ICCV 2017). Nothing is asked but the classifier: no
+true class, no other clip. The steps are Adam's; a clip's own know nothing of another's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from models.masking import Spectrograms, costs, silenced
 
 RATE = 0.1  # of a step, in what a network says
-INSIDE, OUTSIDE = 4.0, 4.0  # weights of `models.masking.costs`
+PRICE, RISING = 100.0, 0.1  # nats for a mask of ones at first; how fast that may change, a step
 EVEN = 0.01  # gradients far below it move nothing: they may differ by who else is in the batch
 
 
@@ -39,8 +39,10 @@ class Clips:
     def _spectra(self) -> Tensor:
         return self.transform.forward(self.samples)
 
-    def cost(self, masks: Tensor, sparse: float) -> Tensor:
-        """(clips,): what masks (clips, frames, frequencies) cost; `sparse` weighs their mean."""
+    def costs(self, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips,) twice, of masks (clips, frames, frequencies): how improbable the class is in
+        what is kept, and all others in what is removed, in nats; and the mean of the mask.
+        """
         kept = self.transform.inverse(self._spectra * masks, self.samples.shape[1])
         kept = silenced(kept, self.lengths)
         both = torch.cat([kept, self.samples - kept])
@@ -49,8 +51,12 @@ class Clips:
         inside, outside = costs(kept_as, removed_as, self.classes)
         frames = self.transform.frames(self.lengths)
         heard = torch.arange(masks.shape[1], device=masks.device) < frames[:, None]
-        area = (masks.mean(2) * heard).sum(1) / frames
-        return INSIDE * inside + OUTSIDE * outside + sparse * area
+        return inside + outside, (masks.mean(2) * heard).sum(1) / frames
+
+    def improbable(self) -> Tensor:
+        """(clips,): how improbable the class is in the whole clip, in nats."""
+        said = self.listen(self.samples, self.lengths).logits.log_softmax(1)
+        return -said.gather(1, self.classes[:, None])[:, 0]
 
 
 def refined(
@@ -59,18 +65,33 @@ def refined(
     clips: Clips,
     *,
     steps: int,
-    sparse: float,
+    slack: float,
 ) -> list[Tensor]:
-    """What to say instead of `free`, tensors of (clips, …) each, so that `masks(*free)` cost less.
+    """What to say instead of `free`, tensors of (clips, …) each, so that `masks(*free)` are as
+    small as they can be for `slack` nats more than the class costs in the whole clip.
 
-    Outside inference mode. Deterministic; gradients reach nothing else.
+    The price of a mask's area, each clip's own, rises while the class costs less than that, and
+    falls while it costs more. Of all steps, the start among them, the smallest mask that costs no
+    more is taken; where there is none, the one that costs least. Outside inference mode.
+    Deterministic; gradients reach nothing else.
     """
-    found = [each.clone().requires_grad_() for each in free]
-    descent = torch.optim.Adam(found, RATE, eps=EVEN)
-    for _ in range(steps):
+    now = [each.clone().requires_grad_() for each in free]
+    best = [each.clone() for each in free]
+    descent = torch.optim.Adam(now, RATE, eps=EVEN)
+    allowed = clips.improbable() + slack
+    price = torch.full_like(allowed, PRICE)
+    lowest = torch.full_like(allowed, torch.inf)
+    for _ in range(steps + 1):
         with torch.enable_grad():
-            cost = clips.cost(masks(*found), sparse).sum()
-        for each, slope in zip(found, torch.autograd.grad(cost, found), strict=True):
+            nats, area = clips.costs(masks(*now))
+            cost = (nats + price * area).sum()
+        spare = allowed - nats.detach()
+        rank = torch.where(spare >= 0, area.detach(), 1 - spare)  # an area is 1 at most
+        for kept, each in zip(best, now, strict=True):
+            kept[rank < lowest] = each.detach()[rank < lowest]
+        lowest = lowest.minimum(rank)
+        for each, slope in zip(now, torch.autograd.grad(cost, now), strict=True):
             each.grad = slope
         descent.step()
-    return [each.detach() for each in found]
+        price *= torch.exp(RISING * (spare / slack).clamp(-1, 1))
+    return best
