@@ -18,8 +18,8 @@ from torch import Tensor
 
 from models.masking import Spectrograms, costs, silenced
 
-RATE = 0.1  # of a step, in what a network says
-PRICE, RISING = 100.0, 0.1  # nats for a mask of ones at first; how fast that may change, a step
+RATE = 0.2  # of a step, in what a network says
+PRICE, RISING = 100.0, 0.2  # nats for a mask of ones at first; how fast that may change, a step
 EVEN = 0.01  # gradients far below it move nothing: they may differ by who else is in the batch
 
 
