@@ -46,8 +46,7 @@ class Clips:
         kept = self.transform.inverse(self._spectra * masks, self.samples.shape[1])
         kept = silenced(kept, self.lengths)
         both = torch.cat([kept, self.samples - kept])
-        said = self.listen(both, self.lengths.repeat(2)).logits.log_softmax(1)
-        kept_as, removed_as = said.chunk(2)
+        kept_as, removed_as = self._said(both, self.lengths.repeat(2)).chunk(2)
         inside, outside = costs(kept_as, removed_as, self.classes)
         frames = self.transform.frames(self.lengths)
         heard = torch.arange(masks.shape[1], device=masks.device) < frames[:, None]
@@ -55,8 +54,13 @@ class Clips:
 
     def improbable(self) -> Tensor:
         """(clips,): how improbable the class is in the whole clip, in nats."""
-        said = self.listen(self.samples, self.lengths).logits.log_softmax(1)
+        said = self._said(self.samples, self.lengths)
         return -said.gather(1, self.classes[:, None])[:, 0]
+
+    def _said(self, samples: Tensor, lengths: Tensor) -> Tensor:
+        """Log-probabilities (clips, classes), on the clips' own device."""
+        found: Tensor = self.listen(samples, lengths).logits
+        return found.to(self.samples.device).log_softmax(1)
 
 
 def refined(
