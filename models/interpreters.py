@@ -79,7 +79,7 @@ class Interpreter(Trained, Asking):
     version: ClassVar[str] = "2"
     sample_rate = 16_000
 
-    refined: int = 25
+    refined: int = 40
     slack: float = 0.7  # about log 2: half as probable
 
     def __post_init__(self) -> None:

@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.explaining import LEVELS
 from models.masking import Spectrograms, costs, silenced
 
 RATE = 0.2  # of a step, in what a network says
 PRICE, RISING = 100.0, 0.2  # nats for a mask of ones at first; how fast that may change, a step
-EVEN = 0.01  # gradients far below it move nothing: they may differ by who else is in the batch
+EVEN = 0.01  # of a clip's gradient: what is far below it moves nothing, for it may be rounding
+FAINTEST = 1 / LEVELS  # a mask that is nowhere above it is stored as none, and explains nothing
+TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +79,8 @@ def refined(
 
     The price of a mask's area, each clip's own, rises while the class costs less than that, and
     falls while it costs more. Of all steps, the start among them, the smallest mask that costs no
-    more is taken; where there is none, the one that costs least. Outside inference mode.
-    Deterministic; gradients reach nothing else.
+    more is taken, unless it is empty; where there is none, the one that costs least. Outside
+    inference mode. Deterministic; gradients reach nothing else.
     """
     now = [each.clone().requires_grad_() for each in free]
     best = [each.clone() for each in free]
@@ -87,15 +90,23 @@ def refined(
     lowest = torch.full_like(allowed, torch.inf)
     for _ in range(steps + 1):
         with torch.enable_grad():
-            nats, area = clips.costs(masks(*now))
+            said = masks(*now)
+            nats, area = clips.costs(said)
             cost = (nats + price * area).sum()
         spare = allowed - nats.detach()
         rank = torch.where(spare >= 0, area.detach(), 1 - spare)  # an area is 1 at most
+        rank[said.detach().amax((1, 2)) < FAINTEST] = torch.inf
         for kept, each in zip(best, now, strict=True):
             kept[rank < lowest] = each.detach()[rank < lowest]
         lowest = lowest.minimum(rank)
         for each, slope in zip(now, torch.autograd.grad(cost, now), strict=True):
-            each.grad = slope
+            each.grad = _even(slope)
         descent.step()
         price *= torch.exp(RISING * (spare / slack).clamp(-1, 1))
     return best
+
+
+def _even(slope: Tensor) -> Tensor:
+    """A gradient whose root mean square is 1 in each clip, loud or quiet, sure or unsure."""
+    size = slope.square().flatten(1).mean(1).sqrt() + TINY
+    return slope / size.reshape(-1, *[1] * (slope.ndim - 1))
