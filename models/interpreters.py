@@ -99,7 +99,11 @@ class Interpreter(Trained, Asking):
             )
 
     def _groups(self, clips: Sequence[Signal]) -> list[list[int]]:
-        """Clips of about one length, no more than fill a batch."""
+        """Clips of about one length, no more than fill a batch; refined, each by itself, for what
+        neighbours change of its rounding a descent would make larger.
+        """
+        if self.refined:
+            return [[number] for number in range(len(clips))]
         at_most = self.batch_seconds * (self.sample_rate or 1)
         groups: list[list[int]] = []
         for number in sorted(range(len(clips)), key=lambda n: len(clips[n])):
