@@ -22,7 +22,7 @@ from models.masking import Spectrograms, costs, silenced
 RATE = 0.2  # of a step, in what a network says
 PRICE, RISING = 100.0, 0.2  # nats for a mask of ones at first; how fast that may change, a step
 EVEN = 0.01  # of a clip's gradient: what is far below it moves nothing, for it may be rounding
-FAINTEST = 1 / LEVELS  # a mask that is nowhere above it is stored as none, and explains nothing
+FAINTEST = 0.5 / LEVELS  # a mask that is nowhere above it is stored as none, and explains nothing
 TINY = 1e-12
 
 
@@ -95,7 +95,7 @@ def refined(
             cost = (nats + price * area).sum()
         spare = allowed - nats.detach()
         rank = torch.where(spare >= 0, area.detach(), 1 - spare)  # an area is 1 at most
-        rank[said.detach().amax((1, 2)) < FAINTEST] = torch.inf
+        rank[said.detach().amax((1, 2)) <= FAINTEST] = torch.inf
         for kept, each in zip(best, now, strict=True):
             kept[rank < lowest] = each.detach()[rank < lowest]
         lowest = lowest.minimum(rank)

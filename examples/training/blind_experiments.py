@@ -183,10 +183,11 @@ def guesses(network: Any, data: Data) -> calibration.Guesses:
 def judgements(network: Any, learnt: Data, held_out: Data, test: Data) -> dict[str, np.ndarray]:
     """Judgements of a test set, calibrated on held-out clips, by whoever `learnt` from others."""
     held_out = held_out.where(np.isfinite(held_out.truth))
-    known = learnt.where(np.array(calibration.some(np.flatnonzero(np.isfinite(learnt.truth)))))
-    fitted = calibration.fit(
-        guesses(network, held_out), held_out.truth, guesses(network, known).features
-    )
+    features = None
+    if not isinstance(network, Published):  # which compares no clips
+        known = np.array(calibration.some(np.flatnonzero(np.isfinite(learnt.truth))))
+        features = guesses(network, learnt.where(known)).features
+    fitted = calibration.fit(guesses(network, held_out), held_out.truth, features)
     return fitted.judgements(guesses(network, test))
 
 

@@ -119,7 +119,7 @@ class QualityTraining(LightningModule):
         self.log("valid_mae", off, prog_bar=True, batch_size=len(mixtures))
 
     def configure_optimizers(self) -> Any:
-        """See `schedule.muon`: four times as fast as Adam alone, in batches."""
+        """See `schedule.muon`: after 600 batches a fifth less far off than by Adam alone."""
         hidden = self.network.hidden()
         known = {id(one) for one in hidden}
         others = [one for one in self.parameters() if id(one) not in known]
